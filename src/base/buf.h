@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bounds-checked cursors with a sticky error. After an error reads give 0 and writes
  * do nothing, so a codec runs straight through and checks .err once. Network byte
- * order. The bytes belong to the caller and must outlive the cursor. */
+ * order. The bytes belong to the caller and must outlive the cursor. A value above 24
+ * bits given to wr_u24 is an error. */
 #ifndef BERTH_BASE_BUF_H
 #define BERTH_BASE_BUF_H
 #include <stdbool.h>

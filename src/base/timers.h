@@ -18,7 +18,7 @@ struct timers {
     uint64_t seq;                        /* equal deadlines fire in the order set */
 };
 void timers_init(struct timers *t);
-/* Sets or moves. kind and ref come back from timers_pop: what fired, and on which object. */
+/* Sets or moves; TIMER_NEVER clears. kind and ref come back from timers_pop: what fired, and on which object. */
 void timers_set(struct timers *t, struct timer *tm, uint64_t deadline_us, uint32_t kind,
     uint32_t ref);
 void timers_clear(struct timers *t, struct timer *tm);      /* harmless when not set */

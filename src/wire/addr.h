@@ -40,7 +40,7 @@ bool vsiid_equal(const struct vsiid *a, const struct vsiid *b);
 /* Text into a caller's array of at least the size above; returns it. */
 const char *mac_str(const struct mac *m, char *text);
 const char *ip_str(const struct ip *ip, char *text);
-const char *vsiid_str(const struct vsiid *v, char *text); /* UUID form, or format:hex */
+const char *vsiid_str(const struct vsiid *v, char *text); /* UUID, IP, MAC, or format:hex */
 bool mac_parse(const char *text, struct mac *m);          /* the whole text must fit */
 bool ip_parse(const char *text, struct ip *ip);
 bool vsiid_parse(const char *text, struct vsiid *v);      /* UUID, IP, MAC, or local:hex */
