@@ -3,8 +3,8 @@
  * named, or else a corpus folder, then mutations of it and random bytes from one seed.
  *   fuzz_x FILE...                        replay these
  *   fuzz_x [-s SEED] [-n RUNS] [-c DIR]   corpus, then RUNS made inputs
- * A crash leaves the input in ./crash-SEED-RUN when BERTH_FUZZ_KEEP is set, and the seed
- * and run number on standard error always; both name the input exactly. */
+ * A crash leaves the input in ./crash-SEED-RUN when BERTH_FUZZ_KEEP is set, and the
+ * seed and run number on standard error always; both name the input exactly. */
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -15,7 +15,7 @@
 
 #include "base/rng.h"
 
-#define INPUT_MAX 2048
+#define INPUT_MAX  2048
 #define CORPUS_MAX 4096
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -38,8 +38,8 @@ tell_and_die(int sig)
     raise(sig);
 }
 
-/* The input is handed over in a block of its exact size, so that a sanitizer sees a read
- * one octet past it. */
+/* The input is handed over in a block of its exact size, so that a sanitizer sees a
+ * read one octet past it. */
 static void
 run_exact(const uint8_t *data, size_t size)
 {
