@@ -1,0 +1,512 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small data centre in network namespaces: the demo, the net tests and the benchmarks
+all use this one.
+
+            vm1   vm2                  vm3
+             |     |                    |        VMs: namespaces with a plain veth
+           [srv1: berth-tes]        [srv2: berth-tes]
+                 | tagged link          |
+            swp1 |                 swp1 |
+           [tor1: berth-nve]        [tor2: berth-nve] ...   VTEP on the loopback
+                 |  \\________________ /  |
+                 |         core          |          routed IP underlay (one namespace)
+                 |___________|___________|
+                             |
+                      [nva: berth-nva]
+
+Names carry the lab's prefix, so several labs can stand side by side. Everything a lab
+makes (namespaces, processes, one bpffs, one directory) is written down in lab.json before
+it is used, so that `down` finds it even when the process that made it is gone.
+"""
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.environ.get("BERTH_BUILD", os.path.join(ROOT, "build"))
+RUN = "/run/berth-lab"
+UNDERLAY_MTU = 1600
+NVA_ADDRESS = "10.255.255.1"
+SESSION_PORT, LISP_PORT = 4341, 4342
+
+
+class LabError(Exception):
+    """Something in the lab did not come up; the message names what and where to look."""
+
+
+def wait_for(what, condition, deadline_s=10.0, step_s=0.01):
+    """Return the first true value of condition(), or raise LabError naming `what`."""
+    end = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise LabError(f"{what}: not within {deadline_s} s")
+        time.sleep(step_s)
+
+
+def ip_batch(lines):
+    """Run many `ip` commands in one process."""
+    done = subprocess.run(["ip", "-batch", "-"], input="\n".join(lines) + "\n", text=True,
+                          capture_output=True)
+    if done.returncode:
+        raise LabError(f"ip -batch failed: {done.stderr.strip()}")
+
+
+def program(name):
+    """Path of one of our programs in the build directory."""
+    folder = {"berth-nve": "nve", "berth-tes": "tes", "berth-nva": "nva", "berth": "cli"}[name]
+    return os.path.join(BUILD, "src", folder, name)
+
+
+class Node:
+    """A namespace of the lab."""
+
+    def __init__(self, lab, name):
+        self.lab, self.name = lab, name
+        self.ns = lab.prefix + name
+
+    def command(self, argv):
+        # nsenter, not `ip netns exec`: the latter remounts /sys and hides pins
+        return ["nsenter", f"--net=/run/netns/{self.ns}", "--"] + list(argv)
+
+    def run(self, argv, check=True, timeout=30, **kw):
+        done = subprocess.run(self.command(argv), text=True, capture_output=True,
+                              timeout=timeout, **kw)
+        if check and done.returncode:
+            raise LabError(f"{self.name}: {' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
+        return done
+
+    def popen(self, argv, **kw):
+        kw.setdefault("stdout", subprocess.PIPE)
+        kw.setdefault("stderr", subprocess.STDOUT)
+        process = subprocess.Popen(self.command(argv), start_new_session=True, text=True, **kw)
+        self.lab.note_process(process)
+        return process
+
+    def ip(self, lines):
+        """Run a list of `ip` commands in this namespace."""
+        done = subprocess.run(["ip", "-n", self.ns, "-batch", "-"],
+                              input="\n".join(lines) + "\n", text=True, capture_output=True)
+        if done.returncode:
+            raise LabError(f"{self.name}: ip: {done.stderr.strip()}")
+
+
+class Daemon:
+    """One of our daemons in a namespace, with its configuration, log and control socket."""
+
+    def __init__(self, node, program_name, conf):
+        self.node, self.program = node, program_name
+        base = os.path.join(node.lab.dir, node.name)
+        self.conf_path, self.log_path = base + ".conf", base + ".log"
+        self.control = base + ".sock"
+        self.state_dir = base + ".state"
+        self.pins = os.path.join(node.lab.bpf_dir, node.name)
+        self.process = None
+        os.makedirs(self.state_dir, exist_ok=True)
+        self.write_conf(conf)
+
+    def write_conf(self, conf):
+        with open(self.conf_path, "w", encoding="utf-8") as out:
+            out.write(conf)
+
+    def start(self, wait=True, wrapper=(), env=None):
+        log = open(self.log_path, "a", encoding="utf-8")
+        argv = list(wrapper) + [program(self.program), "--config", self.conf_path]
+        self.process = self.node.popen(argv, stdout=log, stderr=log,
+                                       env=dict(os.environ, **(env or {})))
+        log.close()
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, deadline_s=15):
+        def ready():
+            if self.process.poll() is not None:
+                raise LabError(f"{self.program} on {self.node.name} ended with "
+                               f"{self.process.returncode}:\n{self.log_tail()}")
+            with contextlib.suppress(OSError, ValueError, LabError):
+                return self.call({"cmd": "ping"}, timeout=2)
+            return None
+        wait_for(f"{self.program} on {self.node.name} (log {self.log_path})", ready, deadline_s)
+
+    def log_tail(self, n=15):
+        with contextlib.suppress(OSError), open(self.log_path, encoding="utf-8", errors="replace") as f:
+            return "".join(f.readlines()[-n:])
+        return ""
+
+    def call(self, request, timeout=10):
+        """One request of the control socket; the rows and, last, the closing object."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            s.settimeout(timeout)
+            s.connect(self.control)
+            s.sendall((json.dumps(request) + "\n").encode())
+            rows, pending = [], b""
+            while True:
+                data = s.recv(65536)
+                if not data:
+                    raise LabError(f"{self.program} on {self.node.name} closed its control socket")
+                pending += data
+                *lines, pending = pending.split(b"\n")
+                for line in lines:
+                    row = json.loads(line)
+                    rows.append(row)
+                    if row.get("end"):
+                        return rows
+
+    def rows(self, cmd, **arguments):
+        """Rows of a listing; raises when the daemon refused."""
+        *rows, last = self.call({"cmd": cmd, **arguments})
+        if not last.get("ok"):
+            raise LabError(f"{self.node.name}: {cmd}: {last.get('error')}")
+        return rows
+
+    def counters(self):
+        return {r["name"]: r["value"] for r in self.rows("show counters")}
+
+    def stop(self, sig=signal.SIGTERM, deadline_s=10):
+        if self.process is None or self.process.poll() is not None:
+            return
+        os.kill(self.process.pid, sig)
+        try:
+            self.process.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait(5)
+            raise LabError(f"{self.program} on {self.node.name} did not end on signal {sig}") from None
+
+    def kill(self):
+        self.stop(signal.SIGKILL)
+
+
+class Nva(Node):
+    def __init__(self, lab, name="nva", settings=""):
+        super().__init__(lab, name)
+        self.settings = settings
+        self.daemon = None
+
+    def conf(self):
+        d = os.path.join(self.lab.dir, self.name)
+        return f"""name = "{self.name}"
+address = "{NVA_ADDRESS}"
+port = {SESSION_PORT}
+udp_port = {LISP_PORT}
+control = "{d}.sock"
+store = "{d}.state/nva.db"
+log = "{self.lab.log_level}"
+key "*" {{ secret = "{self.lab.key}" }}
+{self.settings}
+"""
+
+    def start(self, **kw):
+        self.daemon = self.daemon or Daemon(self, "berth-nva", self.conf())
+        return self.daemon.start(**kw)
+
+    def vn_add(self, vni, name, **more):
+        self.daemon.rows("vn add", vni=vni, name=name, **more)
+
+
+class Nve(Node):
+    """A ToR: server ports swp1.., an uplink to the core, the VTEP on its loopback."""
+
+    def __init__(self, lab, index):
+        super().__init__(lab, f"tor{index}")
+        self.index, self.vtep = index, f"10.255.0.{index}"
+        self.ports, self.port_settings, self.settings = [], {}, ""
+        self.mapping, self.daemon = "session", None
+
+    def conf(self):
+        d = os.path.join(self.lab.dir, self.name)
+        ports = "\n".join(
+            f'port "{p}" {{ {self.port_settings.get(p, "")} }}' for p in self.ports)
+        authority = "" if self.mapping == "static" else f"""authority "nva" {{
+    address = "{NVA_ADDRESS}"
+    port = {SESSION_PORT}
+    udp_port = {LISP_PORT}
+    key = "{self.lab.key}"
+}}"""
+        return f"""name = "{self.name}"
+vtep = "{self.vtep}"
+control = "{d}.sock"
+state = "{d}.state"
+pins = "{os.path.join(self.lab.bpf_dir, self.name)}"
+log = "{self.lab.log_level}"
+mapping = "{self.mapping}"
+overlay {{ device = "berth0" port = 4789 }}
+{authority}
+{ports}
+{self.settings}
+"""
+
+    def start(self, **kw):
+        if self.daemon is None:
+            self.daemon = Daemon(self, "berth-nve", self.conf())
+        return self.daemon.start(**kw)
+
+    def counters(self):
+        return self.daemon.counters()
+
+
+class Server(Node):
+    """A hypervisor: one uplink up0 to a ToR port, VMs behind vm<N> interfaces."""
+
+    def __init__(self, lab, index, nve):
+        super().__init__(lab, f"srv{index}")
+        self.index, self.nve = index, nve
+        self.port = f"swp{len(nve.ports) + 1}"
+        nve.ports.append(self.port)
+        self.uplink_mac = f"02:be:00:00:{index:02x}:01"
+        self.settings, self.vms, self.daemon = "", [], None
+
+    def conf(self):
+        d = os.path.join(self.lab.dir, self.name)
+        return f"""name = "{self.name}"
+control = "{d}.sock"
+state = "{d}.state"
+pins = "{os.path.join(self.lab.bpf_dir, self.name)}"
+log = "{self.lab.log_level}"
+uplink "up0" {{ }}
+{self.settings}
+"""
+
+    def start(self, **kw):
+        if self.daemon is None:
+            self.daemon = Daemon(self, "berth-tes", self.conf())
+        return self.daemon.start(**kw)
+
+
+class Vm(Node):
+    """A virtual machine: a namespace with eth0, whose other end is vm<N> in a server."""
+
+    def __init__(self, lab, index, server, mac=None, ip4=None, ip6=None):
+        super().__init__(lab, f"vm{index}")
+        self.index, self.server = index, server
+        self.mac = mac or f"02:00:00:00:{index >> 8:02x}:{index & 255:02x}"
+        self.ip4 = ip4 or f"10.0.{index >> 8}.{index & 255}"
+        self.ip6 = ip6 or f"fd00::{index:x}"
+        self.ifname = f"vm{index}"
+        self.vsi = f"00000000-0000-4000-8000-{index:012x}"
+        server.vms.append(self)
+
+    def signal(self, op, **more):
+        """`vm <op>` through the server's agent; returns the answer's row."""
+        *rows, last = self.server.daemon.call(
+            {"cmd": f"vm {op}", "vsi": self.vsi, **more}, timeout=15)
+        if not last.get("ok"):
+            raise LabError(f"{self.name}: {op}: {last.get('error')}")
+        return rows[0] if rows else last
+
+    def associate(self, vn, **more):
+        more.setdefault("mac", self.mac)
+        more.setdefault("ips", [self.ip4, self.ip6])
+        return self.signal("associate", **{"vn": vn, "if": self.ifname, **more})
+
+    def terminate(self):
+        return self.signal("terminate")
+
+    def ping(self, address, count=3, interval=0.2, wait=1, size=None, more=()):
+        """(sent, received) of a ping; IPv6 when the address has a colon."""
+        argv = ["ping", "-6" if ":" in address else "-4", "-n", "-q", "-c", str(count),
+                "-i", str(interval), "-W", str(wait)]
+        argv += ["-s", str(size)] if size else []
+        out = self.run(argv + list(more) + [address], check=False,
+                       timeout=count * max(interval, wait) + 15).stdout
+        for line in out.splitlines():
+            if "packets transmitted" in line:
+                words = line.split()
+                return int(words[0]), int(words[3])
+        return 0, 0
+
+
+class Lab:
+    """`with Lab(...) as lab:` builds the topology; leaving the block takes all of it down."""
+
+    def __init__(self, tors=2, servers_per_tor=1, prefix=None, authority=True,
+                 log_level="info", underlay_mtu=UNDERLAY_MTU):
+        self.prefix = prefix or "b" + secrets.token_hex(2)
+        self.dir = os.path.join(RUN, self.prefix)
+        self.bpf_dir = os.path.join(self.dir, "bpf")
+        self.key = secrets.token_hex(16)
+        self.log_level, self.underlay_mtu = log_level, underlay_mtu
+        self.processes, self.namespaces = [], []
+        self.core = Node(self, "core")
+        self.nva = Nva(self) if authority else None
+        self.tors = [Nve(self, i + 1) for i in range(tors)]
+        self.servers, self.vms = [], []
+        for tor in self.tors:
+            for _ in range(servers_per_tor):
+                self.servers.append(Server(self, len(self.servers) + 1, tor))
+
+    # -- what exists is written down before it is made
+    def _save(self):
+        with open(os.path.join(self.dir, "lab.json.new"), "w", encoding="utf-8") as out:
+            json.dump({"prefix": self.prefix, "namespaces": self.namespaces,
+                       "pids": [[p.pid, _start_time(p.pid)] for p in self.processes if p.poll() is None]}, out)
+        os.rename(os.path.join(self.dir, "lab.json.new"), os.path.join(self.dir, "lab.json"))
+
+    def note_process(self, process):
+        self.processes.append(process)
+        self.processes = [p for p in self.processes if p.poll() is None]
+        self._save()
+
+    def _netns(self, nodes):
+        self.namespaces += [n.ns for n in nodes]
+        self._save()
+        ip_batch([f"netns add {n.ns}" for n in nodes])
+        for n in nodes:
+            n.run(["sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0",
+                   "net.ipv6.conf.default.accept_dad=0",
+                   "net.ipv6.conf.default.router_solicitations=0"])
+
+    def up(self):
+        os.makedirs(self.bpf_dir, exist_ok=True)
+        subprocess.run(["mount", "-t", "bpf", "bpf", self.bpf_dir], check=True)
+        hosts = ([self.nva] if self.nva else []) + self.tors
+        self._netns([self.core] + hosts + self.servers)
+        self.core.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+        c, lines = self.core.ns, []
+        for i, host in enumerate(hosts):
+            address = NVA_ADDRESS if host is self.nva else host.vtep
+            lines += [
+                f"link add fab0 netns {host.ns} mtu {self.underlay_mtu} type veth peer name {host.name} netns {c} mtu {self.underlay_mtu}",
+            ]
+            host.address, host.link = address, i
+        for server in self.servers:
+            lines += [
+                f"link add up0 netns {server.ns} address {server.uplink_mac} type veth peer name {server.port} netns {server.nve.ns}",
+            ]
+        ip_batch(lines)
+        core_lines = ["link set lo up"]
+        for host in hosts:
+            net = f"10.254.{host.link}"
+            core_lines += [f"addr add {net}.1/30 dev {host.name}", f"link set {host.name} up",
+                           f"route add {host.address}/32 via {net}.2"]
+            host.ip(["link set lo up", f"addr add {host.address}/32 dev lo",
+                      f"addr add {net}.2/30 dev fab0", "link set fab0 up",
+                      f"route add default via {net}.1 src {host.address}"]
+                     + [f"link set {p} up" for p in getattr(host, "ports", [])])
+        self.core.ip(core_lines)
+        for server in self.servers:
+            server.ip(["link set lo up", "link set up0 up"])
+        return self
+
+    def add_vm(self, server, mtu=1450, **kw):
+        vm = Vm(self, len(self.vms) + 1, server, **kw)
+        self.vms.append(vm)
+        self._netns([vm])
+        ip_batch([f"link add eth0 netns {vm.ns} address {vm.mac} mtu {mtu} type veth peer name {vm.ifname} netns {server.ns} mtu {mtu}"])
+        server.ip([f"link set {vm.ifname} up"])
+        vm.ip(["link set lo up", "link set eth0 up", f"addr add {vm.ip4}/16 dev eth0",
+                f"addr add {vm.ip6}/64 dev eth0 nodad"])
+        return vm
+
+    def start(self, tes=True):
+        """Start every daemon: authority first, then edges, then agents."""
+        if self.nva:
+            self.nva.start()
+        for nve in self.tors:
+            nve.start(wait=False)
+        for nve in self.tors:
+            nve.daemon.wait_ready()
+        if tes:
+            for server in self.servers:
+                server.start(wait=False)
+            for server in self.servers:
+                server.daemon.wait_ready()
+        return self
+
+    def down(self):
+        self._save()
+        take_down(self.prefix)
+
+    def __enter__(self):
+        try:
+            return self.up()
+        except BaseException:
+            self.down()
+            raise
+
+    def __exit__(self, *exc):
+        if exc[0] is not None and os.environ.get("KEEP_FAILED"):
+            print(f"lab {self.prefix} kept; logs in {self.dir}", file=sys.stderr)
+            return
+        self.down()
+
+
+def _start_time(pid):
+    """Start time of a process: a pid alone may have been given to another one since."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+            return f.read().rsplit(")", 1)[1].split()[19]
+    except OSError:
+        return None
+
+
+def labs():
+    """Prefixes of the labs that stand on this machine."""
+    with contextlib.suppress(OSError):
+        return sorted(d for d in os.listdir(RUN) if os.path.isdir(os.path.join(RUN, d)))
+    return []
+
+
+def take_down(prefix):
+    """Remove a lab by name: its processes by pid and start time, namespaces, pins, files."""
+    path = os.path.join(RUN, prefix)
+    known = {"pids": [], "namespaces": []}
+    with contextlib.suppress(OSError, ValueError), open(os.path.join(path, "lab.json"), encoding="utf-8") as f:
+        known = json.load(f)
+    alive = [pid for pid, started in known["pids"] if started and _start_time(pid) == started]
+    for pid in alive:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + 3
+    while alive and time.monotonic() < end:
+        for pid in list(alive):
+            with contextlib.suppress(ChildProcessError, OSError):
+                os.waitpid(pid, os.WNOHANG)
+            state = _state(pid)
+            if state in (None, "Z"):
+                alive.remove(pid)
+        time.sleep(0.01)
+    for pid in alive:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    for ns in known["namespaces"]:
+        subprocess.run(["ip", "netns", "del", ns], capture_output=True, check=False)
+    bpf = os.path.join(path, "bpf")
+    if os.path.ismount(bpf):
+        subprocess.run(["umount", "-l", bpf], check=False)
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.rmdir(RUN)
+
+
+def _state(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+            return f.read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return None
+
+
+def main(argv):
+    if argv[1:2] == ["down"] and len(argv) == 3:
+        take_down(argv[2])
+        return 0
+    if argv[1:] == ["list"]:
+        print("\n".join(labs()))
+        return 0
+    print("usage: lab.py list | lab.py down PREFIX", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
