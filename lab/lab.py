@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A small data centre in network namespaces: the demo, the net tests and the benchmarks
 all use this one.

@@ -1,0 +1,234 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""`make demo`: two racks, one authority, six VMs in two virtual networks.
+
+Shows each signal and its answer, the tags, the mappings, the pings, what isolation
+refused, and a daemon that dies under traffic. Writes build/demo.json; leaves nothing
+behind unless KEEP=1."""
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import lab as labs  # noqa: E402
+from lab import Lab, LabError, wait_for  # noqa: E402
+
+TOPOLOGY = """
+      red 5000: web1 web2      blue 5001: tiny          red: db      blue: shop  lone
+                  \\    |      _____/                       |       ____/________/
+                 +--srv1--------+                       +--srv2--------+
+                 |  berth-tes   |                       |  berth-tes   |
+                 +------+-------+                       +------+-------+
+                        | VLAN-tagged link, tags chosen by the edge |
+                 +--swp1+-------+      VXLAN over IP    +--swp1+-------+
+                 |  tor1        |=======================|  tor2        |
+                 |  berth-nve   |                       |  berth-nve   |
+                 +------+-------+                       +------+-------+
+                        |            mappings                  |
+                        +-------------- nva -------------------+
+                                     berth-nva
+"""
+COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def paint(code, text):
+    return f"\033[{code}m{text}\033[0m" if COLOUR else text
+
+
+def title(text):
+    print("\n" + paint("1;34", f"== {text}"), flush=True)
+
+
+def line(ok, text):
+    mark = paint("32", "ok  ") if ok else paint("1;31", "FAIL")
+    print(f"  {mark} {text}", flush=True)
+    return ok
+
+
+class Demo:
+    def __init__(self, lab):
+        self.lab = lab
+        self.result = {"attached": 0, "pings_sent": 0, "pings_lost": 0, "isolation_probes": 0,
+                       "isolation_leaks": 0, "arp_flooded": 0, "associate_ms_p50": None,
+                       "restart_pings": 0, "restart_lost": 0, "ok": False}
+        self.times, self.good = [], True
+
+    def check(self, ok, text):
+        self.good &= bool(line(ok, text))
+        return ok
+
+    def vm(self, name, server, vn, **kw):
+        vm = self.lab.add_vm(server, **kw)
+        vm.label, vm.vn = name, vn
+        return vm
+
+    def attach(self, vm):
+        print(f"  {vm.server.name} -> {vm.server.nve.name}  associate {vm.label}: "
+              f"VN {vm.vn}, MAC {vm.mac}, {vm.ip4}, {vm.ip6}")
+        answer = vm.associate(vm.vn)
+        self.times.append(answer["answer_s"] * 1000)
+        self.result["attached"] += 1
+        self.check(answer["vid"], f"{vm.server.nve.name} -> {vm.server.name}  use VLAN "
+                   f"{answer['vid']} (VNI {answer['vni']}, MTU {answer.get('mtu')}), confirmed in "
+                   f"{answer['answer_s'] * 1000:.2f} ms")
+
+    def ping(self, source, target, address, count=5):
+        sent, got = source.ping(address, count=count, interval=0.05)
+        self.result["pings_sent"] += sent
+        self.result["pings_lost"] += sent - got
+        self.check(sent and sent == got, f"{source.label} -> {target.label} {address}: {got}/{sent}")
+
+    def probe(self, text, leaked):
+        self.result["isolation_probes"] += 1
+        self.result["isolation_leaks"] += 1 if leaked else 0
+        self.check(not leaked, text)
+
+    def run(self):
+        lab = self.lab
+        srv1, srv2 = lab.servers
+        tor1, tor2 = lab.tors
+        print(TOPOLOGY)
+        title("An operator names two virtual networks at the authority; nobody touches a switch")
+        for vni, name in ((5000, "red"), (5001, "blue")):
+            lab.nva.vn_add(vni, name, arp="suppress", mtu=1450)
+            line(True, f"berth vn add {vni} {name} --arp suppress --mtu 1450")
+        title("VMs start: each server signals, its edge provisions itself and answers with a tag")
+        web1 = self.vm("web1", srv1, "red")
+        web2 = self.vm("web2", srv1, "red")
+        db = self.vm("db", srv2, "red")
+        # blue uses the very addresses of red: they must never meet
+        tiny = self.vm("tiny", srv1, "blue", mac=db.mac, ip4=db.ip4, ip6=db.ip6)
+        shop = self.vm("shop", srv2, "blue", mac=web1.mac, ip4=web1.ip4, ip6=web1.ip6)
+        lone = self.vm("lone", srv2, "blue", ip4="10.0.9.9", ip6="fd00::99")
+        for vm in (web1, web2, db, tiny, shop, lone):
+            self.attach(vm)
+        self.result["associate_ms_p50"] = round(statistics.median(self.times), 3)
+        title("Local tags: the same VN may have another VLAN at another edge")
+        for tor in lab.tors:
+            for t in tor.daemon.rows("show tags"):
+                if t["state"] != "FREE":
+                    print(f"  {tor.name} {t['port']}: VLAN {t['vid']} <-> VN {t['vn']} ({t['vni']}), {t['refs']} VMs")
+        title("Mappings that the authority pushed")
+        wait_for("mappings at both edges", lambda: all(
+            len(t.daemon.rows("show mappings")) == 6 for t in lab.tors))
+        for m in sorted(tor1.daemon.rows("show mappings"), key=lambda m: (m["vni"], m["mac"])):
+            place = "here" if m["local"] else "at " + m["owner"]
+            print(f"  tor1: {m['vn']:5} {m['mac']} {' '.join(m['ips'])} {place}, epoch {m['epoch']}")
+        title("Packets flow: IPv4 and IPv6, on one server, between servers")
+        for a, b in ((web1, web2), (web1, db), (web2, db), (tiny, shop), (tiny, lone)):
+            self.ping(a, b, b.ip4)
+            self.ping(a, b, b.ip6)
+        title("What isolation refuses")
+        sent, got = web1.ping(lone.ip4, count=2, interval=0.2, wait=1)
+        self.probe(f"web1 (red) cannot reach lone (blue) at {lone.ip4}: {got}/{sent} answered", got)
+        sent, got = web1.ping(lone.ip6, count=2, interval=0.2, wait=1)
+        self.probe(f"web1 (red) cannot reach lone (blue) at {lone.ip6}: {got}/{sent} answered", got)
+        before = tor1.counters()["drop_spoof"]
+        web2.ip(["link set eth0 down", "link set eth0 address 02:66:66:66:66:66",
+                  "link set eth0 up"])
+        sent, got = web2.ping(db.ip4, count=2, interval=0.2, wait=1)
+        dropped = tor1.counters()["drop_spoof"] - before
+        self.probe(f"web2 with a forged MAC: {got}/{sent} answered, tor1 dropped {dropped} (drop_spoof)",
+                   got or not dropped)
+        web2.ip(["link set eth0 down", f"link set eth0 address {web2.mac}", "link set eth0 up",
+                  f"addr replace {web2.ip6}/64 dev eth0 nodad"])
+        watch = lone.popen(["tcpdump", "-n", "-i", "eth0", "-l", "host", web1.ip4],
+                           stderr=subprocess.DEVNULL)
+        web1.ping(db.ip4, count=3, interval=0.05)
+        web1.run(["ping", "-b", "-c", "3", "-i", "0.05", "-W", "1", "10.0.255.255"], check=False)
+        watch.send_signal(signal.SIGINT)
+        seen = [x for x in watch.communicate(timeout=5)[0].splitlines() if "IP " in x]
+        self.probe(f"lone (blue) heard {len(seen)} frames of red's unicast and broadcast", seen)
+        flooded = sum(t.counters()["arp_flooded"] for t in lab.tors)
+        self.result["arp_flooded"] = flooded
+        self.check(flooded == 0, f"ARP and neighbour requests flooded: {flooded} (answered at the edge)")
+        title("berth-nve on tor1 is killed (-9) and started again under a 1 ms ping")
+        tags = tor1.daemon.rows("show tags", state="USED")
+        pinger = web1.popen(["ping", "-n", "-q", "-i", "0.001", "-w", "3", db.ip4])
+        wait_for("traffic", lambda: time.monotonic(), 1)
+        tor1.daemon.kill()
+        tor1.daemon.start()
+        out = pinger.communicate(timeout=20)[0]
+        found = re.search(r"(\d+) packets transmitted, (\d+) received", out)
+        sent, got = (int(found[1]), int(found[2])) if found else (0, 0)
+        self.result.update(restart_pings=sent, restart_lost=max(0, sent - got - 1))
+        # the last ping may still be under way when the time is up
+        self.check(sent and sent - got <= 1, f"{got}/{sent} pings answered while the daemon was away")
+        same = [(t["port"], t["vid"], t["vni"]) for t in tags] == \
+            [(t["port"], t["vid"], t["vni"]) for t in tor1.daemon.rows("show tags", state="USED")]
+        self.check(same, "every tag is what it was")
+        if os.environ.get("KEEP") == "1":
+            return
+        title("VMs stop: nothing stays")
+        for vm in (web1, web2, db, tiny, shop, lone):
+            vm.terminate()
+        left = wait_for("empty tables", lambda: not any(
+            a["state"] not in ("TERM", "NULL") for t in lab.tors
+            for a in t.daemon.rows("show attachments")) and "empty")
+        self.check(left, "attachments left at the edges: 0")
+
+    def finish(self):
+        self.result["ok"] = bool(self.good and self.result["isolation_leaks"] == 0
+                                 and self.result["pings_lost"] == 0
+                                 and self.result["arp_flooded"] == 0)
+        path = os.path.join(labs.BUILD, "demo.json")
+        with open(path, "w", encoding="utf-8") as out:
+            json.dump(self.result, out, indent=1)
+            out.write("\n")
+        return path
+
+
+def keep_hint(lab):
+    web1, tor1, srv1 = lab.vms[0], lab.tors[0], lab.servers[0]
+    berth = labs.program("berth")
+    print(f"""
+The lab is up. Try (as root):
+  {berth} -s {tor1.daemon.control} show attachments
+  {berth} -s {tor1.daemon.control} show mappings
+  {berth} -s {lab.nva.daemon.control} vn list
+  {berth} -s {srv1.daemon.control} show vms
+  nsenter --net=/run/netns/{web1.ns} ping {lab.vms[2].ip4}
+Logs and configurations are in {lab.dir}. Take it down with:
+  {os.path.join(labs.ROOT, 'lab', 'lab.py')} down {lab.prefix}""")
+
+
+def main():
+    if os.geteuid() != 0:
+        print("make demo needs root: it makes network namespaces", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    keep = os.environ.get("KEEP") == "1"
+    lab = Lab(tors=2, servers_per_tor=1)
+    demo, status, started = Demo(lab), 1, time.monotonic()
+    try:
+        lab.up()
+        lab.start()
+        demo.run()
+        status = 0 if demo.good else 1
+    except (LabError, subprocess.TimeoutExpired) as e:
+        print(paint("1;31", f"\nThe demo stopped: {e}"), file=sys.stderr)
+        demo.good = False
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        demo.good, status, keep = False, 130, False
+    finally:
+        path = demo.finish()
+        if keep:
+            keep_hint(lab)
+        else:
+            lab.down()
+    print(f"\n{'All as it should be' if demo.result['ok'] else 'Something is wrong'}: "
+          f"{demo.result['attached']} VMs attached (p50 {demo.result['associate_ms_p50']} ms), "
+          f"{demo.result['pings_lost']}/{demo.result['pings_sent']} pings lost, "
+          f"{demo.result['isolation_leaks']} leaks in {demo.result['isolation_probes']} probes, "
+          f"{time.monotonic() - started:.1f} s. Details: {path}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
