@@ -25,12 +25,15 @@ struct packet_conf {
     uint8_t n_groups;
     bool promisc;                         /* K9: held as long as the object lives */
     bool may_wait;                        /* no such interface yet: wait for it, no error */
+    /* See priority tags (VID 0) and the TCI too; costs every data frame of the port a filter
+     * run. Leave it off where the tc program drops tagged signalling (K22). */
+    bool exact_tags;
 };
 struct packet_frame {
     const uint8_t *data;                  /* from the destination MAC; valid in the callback */
     uint32_t size, wire_size;             /* octets here, octets on the wire */
     uint16_t type;                        /* ethertype of the socket, host order */
-    uint16_t tci, tpid;                   /* of the tag taken off, when tagged */
+    uint16_t tci, tpid;                   /* of the tag taken off; 0: tag known, not its value */
     bool tagged, truncated;
 };
 struct packet_stats {
