@@ -28,14 +28,36 @@ static struct sample corpus[CORPUS_MAX];
 static uint32_t n_corpus;
 static char crash_note[512];
 
-/* Only async-signal-safe calls: the note was formatted before the run. */
+static void
+tell(void)
+{
+    /* Only async-signal-safe calls: the note was formatted before the run. */
+    ssize_t n = write(STDERR_FILENO, crash_note, strlen(crash_note));
+    (void)n;
+}
+
 static void
 tell_and_die(int sig)
 {
-    ssize_t n = write(STDERR_FILENO, crash_note, strlen(crash_note));
-    (void)n;
+    tell();
     signal(sig, SIG_DFL);
     raise(sig);
+}
+
+/* A sanitizer has handlers and a report of its own, which must not be replaced. */
+void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+
+static void
+catch_crashes(void)
+{
+    signal(SIGABRT, tell_and_die);
+    if (__sanitizer_set_death_callback) {
+        __sanitizer_set_death_callback(tell);
+        return;
+    }
+    signal(SIGSEGV, tell_and_die);
+    signal(SIGBUS, tell_and_die);
+    signal(SIGFPE, tell_and_die);
 }
 
 /* The input is handed over in a block of its exact size, so that a sanitizer sees a
@@ -157,10 +179,7 @@ main(int argc, char **argv)
         else
             return 2;
     }
-    signal(SIGSEGV, tell_and_die);
-    signal(SIGABRT, tell_and_die);
-    signal(SIGBUS, tell_and_die);
-    signal(SIGFPE, tell_and_die);
+    catch_crashes();
     if (optind < argc) {
         for (int i = optind; i < argc; i++) {
             struct sample s;
