@@ -74,6 +74,7 @@ struct dp_op {
             uint32_t vni;
             struct ip ip;
             struct mac mac;
+            uint8_t router;              /* NA is sent with the R flag (RFC 4861 7.2.4) */
         } neigh;
         struct {                         /* replication list of a VN; also the set of known VTEPs (K11) */
             uint32_t vni;                /* 0: known VTEP only */
@@ -130,6 +131,8 @@ struct dp_event {
     X(BUM_COPIES, "bum_copies", "copies made by replication")                           \
     X(RELAYED, "relayed", "frames relayed to a VM's new NVE")                           \
     X(NATIVE_PASSED, "native_passed", "untagged frames handed to this host's stack")    \
+    X(SIGNALLING, "signalling", "ECP and LLDP frames handed to the daemon")             \
+    X(ABSORBED, "absorbed", "ARP and ND that needed neither answer nor flooding (K18)") \
     X(DROP_NO_VAP, "drop_no_vap", "no VN behind this port and tag")                     \
     X(DROP_SPOOF, "drop_spoof", "source MAC not admitted behind this port and tag")     \
     X(DROP_INACTIVE, "drop_inactive", "VSI is not active")                              \
