@@ -21,4 +21,8 @@ bool tlv_next(struct rd *r, struct tlv *tlv);
 /* Writes a header with length 0; tlv_end patches it and fails the cursor above 511. */
 size_t tlv_begin(struct wr *w, uint8_t type);
 void tlv_end(struct wr *w, size_t at);
+/* Appends to a text at offset `at` as snprintf would, and returns the new offset, which may
+ * lie beyond `size`: for the print functions of this folder. */
+int tlv_text(char *text, size_t size, int at, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 #endif
