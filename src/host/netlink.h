@@ -46,11 +46,10 @@ struct netlink_event {
     struct netlink_link link;
     struct netlink_addr addr;
 };
-struct netlink_vxlan { /* the tunnel device wanted (K11, K21) */
+struct netlink_vxlan { /* the tunnel device wanted (K11, K21); serves IPv4 and IPv6 */
     const char *name;
     uint16_t port;
     uint32_t mtu; /* 0: leave the kernel's choice */
-    bool ipv6;    /* also take an IPv6 underlay */
 };
 
 struct netlink;
@@ -63,7 +62,7 @@ int netlink_monitor_fd(const struct netlink *n);
 int netlink_monitor_next(
     struct netlink *n, struct netlink_event *ev, struct host_err *err);
 
-/* `each` returns false to stop early. No other call on `n` from inside it. */
+/* `each` returns false to stop early. It sees a copy: other calls on `n` are fine. */
 int netlink_each_link(struct netlink *n,
     bool (*each)(void *, const struct netlink_link *), void *ctx, struct host_err *err);
 int netlink_each_addr(struct netlink *n,
@@ -81,16 +80,18 @@ int netlink_route_to(struct netlink *n, const struct ip *to,
 int netlink_set_up(struct netlink *n, uint32_t ifindex, bool up, struct host_err *err);
 int netlink_set_mtu(
     struct netlink *n, uint32_t ifindex, uint32_t mtu, struct host_err *err);
-/* Holds promiscuous mode for the life of `n` by a packet membership (K9): the kernel
- * drops it when the daemon dies, so nothing leaks. Off: for the hold of this `n`. */
+/* K9. A flag of the interface, as `ip link set promisc`: unlike a packet membership it
+ * outlives the daemon, so that the pinned data plane goes on taking frames (K15). */
 int netlink_set_promisc(
     struct netlink *n, uint32_t ifindex, bool on, struct host_err *err);
 int netlink_delete(struct netlink *n, uint32_t ifindex, struct host_err *err);
 
-/* Brings up an external, non-learning vxlan device; one with that name, or another
- * external one on the same port, is adopted (*adopted) and never made anew (K21). A
- * device in the way is named: -EADDRINUSE (port taken), -EEXIST (the name is another
- * kind of device). Ends with netlink_check_noqueue. */
+/* Brings up an external, non-learning vxlan device. One with that name and port is
+ * adopted
+ * (*adopted), never made anew (K21); one with another name may be somebody else's, so
+ * it is not taken but named (K11): -EADDRINUSE, and the text says how to adopt it.
+ * -EEXIST: the name is taken by another kind of device. Ends with
+ * netlink_check_noqueue. */
 int netlink_vxlan_ensure(struct netlink *n, const struct netlink_vxlan *want,
     struct netlink_link *link, bool *adopted, struct host_err *err);
 /* -EBUSY unless the root qdisc is noqueue: another mixes tenants, because
