@@ -12,8 +12,8 @@
 #define LISP_RLOCS_MAX 4         /* locators kept per record; more are counted, not kept */
 #define LISP_EIDS_MAX 8          /* EIDs taken from one Map-Request */
 #define LISP_ITRS_MAX 4          /* ITR-RLOCs kept of one Map-Request */
-#define LISP_IPS_MAX 16          /* addresses of one mapping in the vendor LCAF */
-#define LISP_RECORD_MAX 1792     /* octets that the longest encoded record needs */
+#define LISP_IPS_MAX 8           /* addresses of one mapping in the vendor LCAF */
+#define LISP_RECORD_MAX 1024     /* octets that the longest encoded record needs */
 #define LISP_TTL_FOREVER 0xffffffffu
 #define LISP_AUTH_SIZE 16        /* HMAC-SHA-256-128 */
 #define LISP_KEY_MAX 64
@@ -27,10 +27,10 @@ enum lisp_alg { LISP_ALG_NONE, LISP_ALG_SHA1_96, LISP_ALG_SHA256_128,
     LISP_ALG_SHA256_128_HKDF };                            /* RFC 9301 clause 12.5 */
 enum lisp_err { LISP_OK, LISP_ERR_SHORT, LISP_ERR_TRAILING, LISP_ERR_TYPE, LISP_ERR_EID,
     LISP_ERR_RLOC, LISP_ERR_LCAF, LISP_ERR_MANY, LISP_ERR_AUTH, LISP_ERR_INNER,
-    LISP_ERR_UNSUPPORTED, LISP_N_ERR };
+    LISP_ERR_OUI, LISP_ERR_UNSUPPORTED, LISP_N_ERR };
 const char *lisp_err_str(enum lisp_err err);
 
-/* What is configurable about our bytes. mac_afi is what we send (RFC 8060 clause 4.4
+/* What is configurable about our bytes. mac_afi is what we send (RFC 8060
  * says 6, IANA also has 16389); both are taken. */
 struct lisp_dialect {
     uint32_t oui;                /* of the vendor LCAF (RFC 9306, K5): 24 bits */
@@ -42,7 +42,7 @@ struct lisp_dialect {
 #define LISP_AFI_MAC 6
 #define LISP_AFI_LCAF 16387
 #define LISP_AFI_MAC48 16389
-#define LISP_OUI_LAB 0x0aBE27    /* a locally administered CID: laboratory use only */
+#define LISP_OUI_LAB 0x0abe27    /* a locally administered CID: laboratory use only */
 extern const struct lisp_dialect lisp_dialect_default;
 
 /* NONE = AFI 0; OTHER = well-formed, but of a kind that Berth has no table for. */
@@ -84,12 +84,16 @@ struct lisp_record {
     struct lisp_rloc rlocs[LISP_RLOCS_MAX];
 };
 uint16_t lisp_version_of(uint64_t epoch);                  /* e mod 4095 + 1 */
-enum lisp_err lisp_eid_get(struct rd *r, uint8_t prefix_len, struct lisp_eid *eid);
+/* prefix_len as the message has it beside the EID; -1: it has none, the EID is a host. */
+enum lisp_err lisp_eid_get(struct rd *r, int prefix_len, struct lisp_eid *eid);
 void lisp_eid_put(struct wr *w, const struct lisp_dialect *d, const struct lisp_eid *eid);
 enum lisp_err lisp_record_get(struct rd *r, const struct lisp_dialect *d,
     struct lisp_record *rec);
 void lisp_record_put(struct wr *w, const struct lisp_dialect *d,
     const struct lisp_record *rec);                        /* too small: w->err */
+/* RFC 9306 clause 4: who does not know our OUI drops the whole message. For such a peer
+ * take the epoch (and the MAC) out of a record first. */
+void lisp_record_plain(struct lisp_record *rec);
 void lisp_ip_put(struct wr *w, const struct ip *ip);       /* AFI and address; none = AFI 0 */
 enum lisp_err lisp_ip_get(struct rd *r, struct ip *ip);
 

@@ -15,16 +15,16 @@
 #define LISP_RT_NONCE 32
 #define LISP_RT_MAC 32                   /* HMAC-SHA-256 of the handshake */
 #define LISP_RT_TAG 16                   /* per frame once authenticated */
-#define LISP_RT_NAME 64                  /* octets of an NVE id, a VN name, a reason text */
+#define LISP_RT_NAME 63                  /* octets of an NVE id, a VN name, a reason text */
 
 /* X-macro: name, number, least and most octets of data, who may send it */
 #define LISP_RT_TYPES(X) \
     X(ERROR, 16, 12, 1024, BOTH) \
-    X(HELLO, 0xfb01, 37, 128, NVE) \
-    X(CHALLENGE, 0xfb02, 34, 128, NVA) \
+    X(HELLO, 0xfb01, 41, 128, NVE) \
+    X(CHALLENGE, 0xfb02, 35, 128, NVA) \
     X(AUTH, 0xfb03, 32, 32, NVE) \
     X(WELCOME, 0xfb04, 48, 48, NVA) \
-    X(REGISTER, 0xfb05, 27, 16384, NVE) \
+    X(REGISTER, 0xfb05, 25, 16384, NVE) \
     X(WITHDRAW, 0xfb06, 21, 16384, NVE) \
     X(REGISTER_END, 0xfb07, 0, 0, NVE) \
     X(ACK, 0xfb08, 24, 16384, NVA) \
@@ -33,7 +33,7 @@
     X(UNSUBSCRIBE, 0xfb0b, 4, 16384, NVE) \
     X(SNAPSHOT_BEGIN, 0xfb0c, 12, 12, NVA) \
     X(SNAPSHOT_END, 0xfb0d, 12, 12, NVA) \
-    X(NOTIFY, 0xfb0e, 27, 16384, NVA) \
+    X(NOTIFY, 0xfb0e, 25, 16384, NVA) \
     X(SEQ_ACK, 0xfb0f, 8, 8, NVE) \
     X(RESERVE, 0xfb10, 34, 16384, NVE) \
     X(GRANT, 0xfb11, 24, 16384, NVA) \
@@ -42,7 +42,7 @@
     X(CONFIRM, 0xfb14, 11, 16384, NVA) \
     X(WHO_HAS, 0xfb15, 3, 16384, NVA) \
     X(KEEPALIVE, 0xfb16, 0, 0, BOTH) \
-    X(GOODBYE, 0xfb17, 2, 66, BOTH) \
+    X(GOODBYE, 0xfb17, 1, 1, BOTH) \
     X(MEMBER, 0xfb18, 19, 16384, NVA)
 #define LISP_RT_ENUM(name, number, least, most, who) LISP_RT_##name = number,
 enum lisp_rt_type { LISP_RT_TYPES(LISP_RT_ENUM) };
