@@ -18,8 +18,9 @@
 #define STORE_NAME        64
 #define STORE_SCHEMA      1
 #define STORE_EPOCH_BLOCK 100000
-#define STORE_EPOCH_MAX                                                                \
-    ((uint64_t)1 << 62) /* a number above is refused: it would exhaust */
+#define STORE_EPOCH_LEAP  ((uint64_t)1 << 40)
+#define STORE_EPOCH_MAX   ((uint64_t)1 << 62)
+#define STORE_QUEUE_MAX   262144 /* operations that wait; beyond: refused */
 
 struct store_vn {
     uint32_t vni;
@@ -45,7 +46,7 @@ struct store_conf {
     uint64_t epoch_block; /* 0 = STORE_EPOCH_BLOCK */
 };
 struct store;
-/* -ENOTUNIQ corrupt, -EPROTO newer schema or foreign file, -EROFS, -ENOSPC, -EBUSY
+/* -EUCLEAN corrupt, -EPROTO newer schema or foreign file, -EROFS, -ENOSPC, -EBUSY
  * (open in another process), -EACCES ... The file is then left as it was found. */
 int store_open(struct store **s, const struct store_conf *conf,
     const struct store_load *load, struct host_err *err);
@@ -63,7 +64,7 @@ uint64_t store_flush(
 
 struct store_done {
     uint64_t id;
-    int result; /* 0 = durable; -EEXIST: name taken; -ENOSPC ... */
+    int result; /* 0 durable; -EEXIST name taken; -ENOENT no such VN; -ENOSPC ... */
     struct host_err err;
 };
 int store_fd(const struct store *s); /* readable when completions wait */
@@ -73,8 +74,10 @@ bool store_wait(
 
 /* A number greater than `above` and than every number given before, in this run or any.
  * 0; -EAGAIN: the mark is on its way to the disk, ask again when store_fd was readable
- * (only when a carried epoch leaps ahead, or the disk lags a whole block behind);
- * -ERANGE: above STORE_EPOCH_MAX. */
+ * (only when a carried epoch leaps ahead, or the disk lags half a block behind);
+ * -ERANGE: `above` is more than STORE_EPOCH_LEAP ahead (one liar must not use up the
+ * numbers of all); another -errno: the last raise of the mark failed so, a new one has
+ * been queued. */
 int store_epoch_grant(struct store *s, uint64_t above, uint64_t *epoch);
 /* For an owner that counts itself (a pure node): numbers next..limit-1 are its own.
  * Raise asks that `limit` reach at least `want`; 0 in done means store_epoch_range

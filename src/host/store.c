@@ -1,0 +1,695 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How it works. The caller's thread puts operations into a queue; the worker takes all
+ * that wait, runs them in one transaction and commits with one flush of the WAL. An
+ * operation that the data refuse (a name that is taken) fails alone; a failure of the
+ * disk rolls the whole batch back and each of its operations is told so, so nothing is
+ * half done and the owner can repeat. After store_open the database handle belongs to
+ * the worker alone. */
+#include "host/store.h"
+#include "base/mem.h"
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/eventfd.h>
+
+#define APPLICATION_ID 0x42525448 /* "BRTH": tells our files from others */
+#define BATCH_MAX      10000      /* bounds how long one commit makes the next wait */
+
+enum op_type { OP_PUT_VN, OP_DEL_VN, OP_PUT_EPOCH, OP_DEL_EPOCH, OP_FLUSH, OP_RAISE };
+struct op {
+    enum op_type type;
+    bool quiet; /* asked for by the store itself: no completion */
+    uint64_t id, limit;
+    struct store_vn vn;
+    char *extra;
+    struct store_epoch epoch;
+};
+
+enum statement {
+    SQL_BEGIN,
+    SQL_COMMIT,
+    SQL_ROLLBACK,
+    SQL_PUT_VN,
+    SQL_DEL_VN,
+    SQL_PUT_EPOCH,
+    SQL_DEL_EPOCH,
+    SQL_RAISE,
+    SQL_N
+};
+static const char *const sql[SQL_N] = {
+    [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_PUT_VN] =
+        "INSERT INTO vn(vni,name,mtu,arp_policy,reply_mode,flags,extra)"
+        " VALUES(?1,?2,?3,?4,?5,?6,?7) ON CONFLICT(vni) DO UPDATE SET"
+        " name=excluded.name, mtu=excluded.mtu, arp_policy=excluded.arp_policy,"
+        " reply_mode=excluded.reply_mode, flags=excluded.flags,"
+        " extra=excluded.extra",
+    [SQL_DEL_VN] = "DELETE FROM vn WHERE vni=?1",
+    /* A maximum never falls, whatever order late writes come in (K4). */
+    [SQL_PUT_EPOCH] = "INSERT INTO epoch_max(vni,mac,epoch,migration,t_us)"
+                      " VALUES(?1,?2,?3,?4,?5) ON CONFLICT(vni,mac) DO UPDATE SET"
+                      " epoch=excluded.epoch, migration=excluded.migration,"
+                      " t_us=excluded.t_us WHERE excluded.epoch>=epoch_max.epoch",
+    [SQL_DEL_EPOCH] = "DELETE FROM epoch_max WHERE vni=?1 AND mac=?2",
+    [SQL_RAISE] = "UPDATE meta SET value=max(value,?1) WHERE key='epoch_hwm'",
+};
+static const char schema[] =
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT "
+    "ROWID;"
+    "CREATE TABLE vn(vni INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " mtu INTEGER NOT NULL, arp_policy INTEGER NOT NULL, reply_mode INTEGER NOT NULL,"
+    " flags INTEGER NOT NULL, extra TEXT) STRICT;"
+    "CREATE TABLE epoch_max(vni INTEGER NOT NULL, mac BLOB NOT NULL,"
+    " epoch INTEGER NOT NULL, migration INTEGER NOT NULL, t_us INTEGER NOT NULL,"
+    " PRIMARY KEY(vni,mac)) STRICT, WITHOUT ROWID;"
+    "INSERT INTO meta VALUES('schema',1),('epoch_hwm',1);";
+_Static_assert(STORE_SCHEMA == 1, "the text above writes schema 1");
+
+struct store {
+    char *path;
+    sqlite3 *db;
+    sqlite3_stmt *stmt[SQL_N];
+    uint64_t block;
+    int fd; /* eventfd */
+    pthread_t thread;
+    bool threaded;
+
+    pthread_mutex_t mutex; /* all that follows */
+    pthread_cond_t cond;
+    struct fifo queue, done; /* struct op, struct store_done */
+    uint64_t last_id;
+    uint64_t next, limit; /* epochs of this run: next..limit-1 */
+    uint64_t
+        raise_wanted; /* limit that has been asked for and is not there yet; 0 none */
+    int raise_error;  /* -errno of the last own raise, told once */
+    bool stop;
+};
+
+/* ---- errors ---- */
+
+static int
+errno_of(sqlite3 *db, int rc)
+{
+    int sys = db ? sqlite3_system_errno(db) : 0;
+    switch (rc & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_DONE:
+    case SQLITE_ROW:
+        return 0;
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_READONLY:
+        return -EROFS;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return -EBUSY;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return -EUCLEAN;
+    case SQLITE_CONSTRAINT:
+        return -EEXIST;
+    case SQLITE_TOOBIG:
+        return -EMSGSIZE;
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return -EACCES;
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    }
+    return sys > 0 ? -sys : -EIO;
+}
+
+static const char *
+advice(int code)
+{
+    switch (code) {
+    case -ENOSPC:
+    case -EDQUOT:
+        return "free space on the disk";
+    case -EROFS:
+        return "the file or its file system is read-only; make it writable";
+    case -EACCES:
+        return "give the program's user the right to write the file and its directory";
+    case -EBUSY:
+        return "another process has it open; stop it, or configure another path";
+    case -EUCLEAN:
+        return "damaged, or not a database; left as it is: restore a copy, try "
+               "`sqlite3 FILE .recover`, or configure another path";
+    case -ENOENT:
+    case -EISDIR:
+        return "check the path; its directory must exist";
+    }
+    return "check the disk";
+}
+
+static int
+fail(struct store *s, struct host_err *err, int rc, const char *what)
+{
+    int code = errno_of(s->db, rc);
+    return host_fail(err, code, "database %s: cannot %s: %s; %s", s->path, what,
+        sqlite3_errstr(rc), advice(code));
+}
+
+/* ---- the worker ---- */
+
+static int
+step(struct store *s, enum statement st)
+{
+    int rc = sqlite3_step(s->stmt[st]);
+    sqlite3_reset(s->stmt[st]);
+    return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
+}
+
+/* sqlite result code of one operation; 0 also where *result says what the data refused
+ */
+static int
+op_run(struct store *s, const struct op *op, int *result, struct host_err *err)
+{
+    sqlite3_stmt *q;
+    int rc = SQLITE_OK;
+
+    *result = 0;
+    switch (op->type) {
+    case OP_PUT_VN:
+        q = s->stmt[SQL_PUT_VN];
+        sqlite3_bind_int64(q, 1, op->vn.vni);
+        sqlite3_bind_text(q, 2, op->vn.name, -1, SQLITE_STATIC);
+        sqlite3_bind_int(q, 3, op->vn.mtu);
+        sqlite3_bind_int(q, 4, op->vn.arp_policy);
+        sqlite3_bind_int(q, 5, op->vn.reply_mode);
+        sqlite3_bind_int64(q, 6, op->vn.flags);
+        sqlite3_bind_text(q, 7, op->extra, -1, SQLITE_STATIC);
+        rc = step(s, SQL_PUT_VN);
+        if ((rc & 0xff) == SQLITE_CONSTRAINT) {
+            *result = host_fail(err, -EEXIST,
+                "VN %u: the name %s belongs to another VNI; names are unique",
+                op->vn.vni, op->vn.name);
+            rc = SQLITE_OK;
+        }
+        return rc;
+    case OP_DEL_VN:
+        sqlite3_bind_int64(s->stmt[SQL_DEL_VN], 1, op->vn.vni);
+        rc = step(s, SQL_DEL_VN);
+        if (rc == SQLITE_OK && sqlite3_changes(s->db) == 0)
+            *result = host_fail(err, -ENOENT, "VN %u: not in the database", op->vn.vni);
+        return rc;
+    case OP_PUT_EPOCH:
+        q = s->stmt[SQL_PUT_EPOCH];
+        sqlite3_bind_int64(q, 1, op->epoch.vni);
+        sqlite3_bind_blob(
+            q, 2, op->epoch.mac.b, sizeof(op->epoch.mac.b), SQLITE_STATIC);
+        sqlite3_bind_int64(q, 3, (sqlite3_int64)op->epoch.epoch);
+        sqlite3_bind_int64(q, 4, (sqlite3_int64)op->epoch.migration);
+        sqlite3_bind_int64(q, 5, (sqlite3_int64)op->epoch.t_us);
+        return step(s, SQL_PUT_EPOCH);
+    case OP_DEL_EPOCH:
+        q = s->stmt[SQL_DEL_EPOCH];
+        sqlite3_bind_int64(q, 1, op->epoch.vni);
+        sqlite3_bind_blob(
+            q, 2, op->epoch.mac.b, sizeof(op->epoch.mac.b), SQLITE_STATIC);
+        return step(s, SQL_DEL_EPOCH);
+    case OP_RAISE:
+        sqlite3_bind_int64(s->stmt[SQL_RAISE], 1, (sqlite3_int64)op->limit);
+        return step(s, SQL_RAISE);
+    case OP_FLUSH:
+        return rc;
+    }
+    return rc;
+}
+
+/* One transaction. Fills done[i]; a failure of the disk is the answer to every one. */
+static void
+batch_run(struct store *s, struct op *ops, struct store_done *done, uint32_t n)
+{
+    struct host_err err;
+    int result = 0, rc = step(s, SQL_BEGIN);
+
+    for (uint32_t i = 0; i < n; i++) {
+        done[i] = (struct store_done){.id = ops[i].id};
+        if (rc == SQLITE_OK)
+            rc = op_run(s, &ops[i], &done[i].result, &done[i].err);
+    }
+    if (rc == SQLITE_OK)
+        rc = step(s, SQL_COMMIT);
+    if (rc == SQLITE_OK)
+        return;
+    result = fail(s, &err, rc, "write");
+    if (!sqlite3_get_autocommit(s->db))
+        step(s, SQL_ROLLBACK);
+    for (uint32_t i = 0; i < n; i++) {
+        done[i].result = result;
+        done[i].err = err;
+    }
+}
+
+/* With the mutex held: what a finished raise means for the grants. */
+static void
+raise_done(struct store *s, const struct op *op, int result)
+{
+    if (result == 0 && op->limit > s->limit)
+        s->limit = op->limit;
+    if (op->quiet && result < 0)
+        s->raise_error = result;
+    if (op->limit >= s->raise_wanted)
+        s->raise_wanted = 0;
+}
+
+static void *
+worker(void *arg)
+{
+    struct store *s = arg;
+    struct op *ops = mem_alloc(BATCH_MAX * sizeof(*ops));
+    struct store_done *done = mem_alloc(BATCH_MAX * sizeof(*done));
+
+    pthread_mutex_lock(&s->mutex);
+    for (;;) {
+        uint32_t n = 0;
+        while (s->queue.n == 0 && !s->stop)
+            pthread_cond_wait(&s->cond, &s->mutex);
+        if (s->queue.n == 0)
+            break;
+        while (n < BATCH_MAX && fifo_pop(&s->queue, &ops[n]))
+            n++;
+        pthread_mutex_unlock(&s->mutex);
+        batch_run(s, ops, done, n);
+        pthread_mutex_lock(&s->mutex);
+        for (uint32_t i = 0; i < n; i++) {
+            if (ops[i].type == OP_RAISE)
+                raise_done(s, &ops[i], done[i].result);
+            if (!ops[i].quiet)
+                *(struct store_done *)fifo_push(&s->done) = done[i];
+            mem_free(ops[i].extra);
+        }
+        eventfd_write(s->fd, 1);
+    }
+    pthread_mutex_unlock(&s->mutex);
+    mem_free(done);
+    mem_free(ops);
+    return NULL;
+}
+
+/* ---- opening ---- */
+
+static int
+exec(struct store *s, const char *text, const char *what, struct host_err *err)
+{
+    int rc = sqlite3_exec(s->db, text, NULL, NULL, NULL);
+    return rc == SQLITE_OK ? 0 : fail(s, err, rc, what);
+}
+
+/* The first column of the first row; -ENOENT when there is none. */
+static int
+query_int(struct store *s, const char *text, int64_t *value, struct host_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    int rc = sqlite3_prepare_v2(s->db, text, -1, &q, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(q);
+    if (rc == SQLITE_ROW)
+        *value = sqlite3_column_int64(q, 0);
+    else if (rc == SQLITE_DONE)
+        rc = host_fail(err, -ENOENT,
+            "database %s: a row of meta is missing; restore a copy", s->path);
+    else
+        rc = fail(s, err, rc, "read");
+    sqlite3_finalize(q);
+    return rc < 0 ? rc : 0;
+}
+
+/* Whose file is it, and is it whole? Writes nothing; *fresh = it has no tables yet. */
+static int
+inspect(struct store *s, bool *fresh, struct host_err *err)
+{
+    int64_t application = 0, tables = 0, version = 0;
+    sqlite3_stmt *q = NULL;
+    int rc = query_int(s, "SELECT count(*) FROM sqlite_master", &tables, err);
+
+    *fresh = tables == 0;
+    if (rc < 0 || *fresh)
+        return rc;
+    rc = query_int(s, "PRAGMA application_id", &application, err);
+    if (rc == 0 && application != APPLICATION_ID)
+        return host_fail(err, -EPROTO,
+            "database %s: belongs to another program; configure another path", s->path);
+    if (rc == 0)
+        rc = query_int(s, "SELECT value FROM meta WHERE key='schema'", &version, err);
+    if (rc == 0 && version != STORE_SCHEMA)
+        return host_fail(err, -EPROTO,
+            "database %s: schema %lld, this program knows %d; start the version that "
+            "wrote "
+            "it",
+            s->path, (long long)version, STORE_SCHEMA);
+    if (rc < 0)
+        return rc;
+    rc = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &q, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(q);
+    if (rc != SQLITE_ROW)
+        rc = fail(s, err, rc == SQLITE_DONE ? SQLITE_CORRUPT : rc, "check");
+    else if (strcmp((const char *)sqlite3_column_text(q, 0), "ok") != 0)
+        rc = host_fail(err, -EUCLEAN, "database %s: %.100s; %s", s->path,
+            (const char *)sqlite3_column_text(q, 0), advice(-EUCLEAN));
+    else
+        rc = 0;
+    sqlite3_finalize(q);
+    return rc;
+}
+
+static int
+load_vns(struct store *s, const struct store_load *load, struct host_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    int rc = sqlite3_prepare_v2(s->db,
+        "SELECT vni,name,mtu,arp_policy,reply_mode,flags,extra FROM vn ORDER BY vni",
+        -1, &q, NULL);
+
+    while (rc == SQLITE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+        struct store_vn vn = {
+            .vni = (uint32_t)sqlite3_column_int64(q, 0),
+            .mtu = (uint16_t)sqlite3_column_int(q, 2),
+            .arp_policy = (uint8_t)sqlite3_column_int(q, 3),
+            .reply_mode = (uint8_t)sqlite3_column_int(q, 4),
+            .flags = (uint32_t)sqlite3_column_int64(q, 5),
+            .extra = (const char *)sqlite3_column_text(q, 6),
+        };
+        snprintf(vn.name, sizeof(vn.name), "%s", sqlite3_column_text(q, 1));
+        if (load && load->vn)
+            load->vn(load->ctx, &vn);
+        rc = SQLITE_OK;
+    }
+    rc = rc == SQLITE_DONE ? 0 : fail(s, err, rc, "read the virtual networks");
+    sqlite3_finalize(q);
+    return rc;
+}
+
+static int
+load_epochs(struct store *s, const struct store_load *load, struct host_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    int rc = sqlite3_prepare_v2(
+        s->db, "SELECT vni,mac,epoch,migration,t_us FROM epoch_max", -1, &q, NULL);
+
+    while (rc == SQLITE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+        struct store_epoch e = {
+            .vni = (uint32_t)sqlite3_column_int64(q, 0),
+            .epoch = (uint64_t)sqlite3_column_int64(q, 2),
+            .migration = (uint64_t)sqlite3_column_int64(q, 3),
+            .t_us = (uint64_t)sqlite3_column_int64(q, 4),
+        };
+        const void *mac = sqlite3_column_blob(q, 1);
+        if (mac && sqlite3_column_bytes(q, 1) == sizeof(e.mac.b))
+            memcpy(e.mac.b, mac, sizeof(e.mac.b));
+        if (load && load->epoch)
+            load->epoch(load->ctx, &e);
+        rc = SQLITE_OK;
+    }
+    rc = rc == SQLITE_DONE ? 0 : fail(s, err, rc, "read the epochs");
+    sqlite3_finalize(q);
+    return rc;
+}
+
+/* Opens the database, takes its lock, and makes the first block of this run durable. */
+static int
+db_open(struct store *s, const struct store_load *load, struct host_err *err)
+{
+    char text[160];
+    int64_t mark = 0;
+    bool fresh = false;
+    int rc = sqlite3_open_v2(s->path, &s->db,
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+
+    if (rc != SQLITE_OK)
+        return fail(s, err, rc, "open");
+    sqlite3_extended_result_codes(s->db, 1);
+    rc = exec(
+        s, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY;", "open", err);
+    /* First: a read-only WAL database cannot even be read. */
+    if (rc == 0 && sqlite3_db_readonly(s->db, "main") == 1)
+        rc = fail(s, err, SQLITE_READONLY, "write");
+    if (rc == 0)
+        rc = inspect(s, &fresh, err);
+    if (rc < 0)
+        return rc;
+    if (fresh) {
+        snprintf(text, sizeof(text), "PRAGMA application_id=%d", APPLICATION_ID);
+        rc = exec(s, text, "create", err);
+    }
+    if (rc == 0)
+        rc = exec(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", "write", err);
+    if (rc == 0 && fresh) {
+        rc = exec(s, "BEGIN IMMEDIATE", "create", err);
+        if (rc == 0)
+            rc = exec(s, schema, "create", err);
+        if (rc == 0)
+            rc = exec(s, "COMMIT", "create", err);
+    }
+    if (rc == 0)
+        rc = load_vns(s, load, err);
+    if (rc == 0)
+        rc = load_epochs(s, load, err);
+    if (rc == 0)
+        rc = query_int(s, "SELECT value FROM meta WHERE key='epoch_hwm'", &mark, err);
+    if (rc < 0)
+        return rc;
+    s->next = (uint64_t)mark;
+    s->limit = s->next + s->block;
+    snprintf(text, sizeof(text), "UPDATE meta SET value=%llu WHERE key='epoch_hwm'",
+        (unsigned long long)s->limit);
+    rc = exec(s, text, "write", err);
+    for (int i = 0; rc == 0 && i < SQL_N; i++) {
+        int prepared = sqlite3_prepare_v3(
+            s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL);
+        if (prepared != SQLITE_OK)
+            rc = fail(s, err, prepared, "prepare");
+    }
+    return rc;
+}
+
+int
+store_open(struct store **out, const struct store_conf *conf,
+    const struct store_load *load, struct host_err *err)
+{
+    struct store *s = mem_alloc(sizeof(*s));
+    int rc;
+
+    *out = NULL;
+    s->path = mem_strdup(conf->path);
+    s->block = conf->epoch_block ? conf->epoch_block : STORE_EPOCH_BLOCK;
+    fifo_init(&s->queue, sizeof(struct op));
+    fifo_init(&s->done, sizeof(struct store_done));
+    pthread_mutex_init(&s->mutex, NULL);
+    pthread_cond_init(&s->cond, NULL);
+    s->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    rc = s->fd >= 0 ? 0 : host_fail(err, -errno, "database %s: eventfd: %m", s->path);
+    if (rc == 0)
+        rc = db_open(s, load, err);
+    if (rc == 0) {
+        rc = -pthread_create(&s->thread, NULL, worker, s);
+        if (rc < 0)
+            host_fail(err, rc, "database %s: cannot start its thread: %m", s->path);
+        s->threaded = rc == 0;
+    }
+    if (rc < 0) {
+        /* What could not be used is left as it was, its WAL too. */
+        if (s->db)
+            sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        store_close(s);
+        return rc;
+    }
+    *out = s;
+    return 0;
+}
+
+void
+store_close(struct store *s)
+{
+    if (!s)
+        return;
+    if (s->threaded) {
+        pthread_mutex_lock(&s->mutex);
+        s->stop = true;
+        pthread_cond_signal(&s->cond);
+        pthread_mutex_unlock(&s->mutex);
+        pthread_join(s->thread, NULL);
+    }
+    for (int i = 0; i < SQL_N; i++)
+        sqlite3_finalize(s->stmt[i]);
+    sqlite3_close(s->db);
+    if (s->fd >= 0)
+        close(s->fd);
+    fifo_done(&s->queue);
+    fifo_done(&s->done);
+    pthread_cond_destroy(&s->cond);
+    pthread_mutex_destroy(&s->mutex);
+    mem_free(s->path);
+    mem_free(s);
+}
+
+/* ---- operations ---- */
+
+/* With the mutex held. The id, or 0 when the queue is full. */
+static uint64_t
+enqueue_locked(struct store *s, const struct op *op)
+{
+    if (s->queue.n >= STORE_QUEUE_MAX)
+        return 0;
+    struct op *slot = fifo_push(&s->queue);
+    *slot = *op;
+    slot->id = ++s->last_id;
+    if (s->queue.n == 1)
+        pthread_cond_signal(&s->cond);
+    return slot->id;
+}
+
+static uint64_t
+enqueue(struct store *s, const struct op *op, struct host_err *err)
+{
+    pthread_mutex_lock(&s->mutex);
+    uint64_t id = enqueue_locked(s, op);
+    pthread_mutex_unlock(&s->mutex);
+    if (!id) {
+        mem_free(op->extra);
+        host_fail(err, -ENOBUFS,
+            "database %s: %d operations wait already; the disk is too slow", s->path,
+            STORE_QUEUE_MAX);
+    }
+    return id;
+}
+
+uint64_t
+store_put_vn(struct store *s, const struct store_vn *vn, struct host_err *err)
+{
+    struct op op = {.type = OP_PUT_VN, .vn = *vn};
+    if (vn->vni > VNI_MAX || !vn->name[0] || !memchr(vn->name, 0, sizeof(vn->name))) {
+        host_fail(err, -EINVAL,
+            "VN %u: a VNI is at most %u, a name has 1 to %d characters", vn->vni,
+            VNI_MAX, STORE_NAME - 1);
+        return 0;
+    }
+    op.extra = vn->extra ? mem_strdup(vn->extra) : NULL;
+    return enqueue(s, &op, err);
+}
+
+uint64_t
+store_del_vn(struct store *s, uint32_t vni, struct host_err *err)
+{
+    struct op op = {.type = OP_DEL_VN, .vn.vni = vni};
+    return enqueue(s, &op, err);
+}
+
+uint64_t
+store_put_epoch(struct store *s, const struct store_epoch *e, struct host_err *err)
+{
+    struct op op = {.type = OP_PUT_EPOCH, .epoch = *e};
+    if (e->epoch > STORE_EPOCH_MAX) {
+        host_fail(err, -ERANGE, "VN %u: epoch %llu is above %llu; not stored", e->vni,
+            (unsigned long long)e->epoch, (unsigned long long)STORE_EPOCH_MAX);
+        return 0;
+    }
+    return enqueue(s, &op, err);
+}
+
+uint64_t
+store_del_epoch(
+    struct store *s, uint32_t vni, const struct mac *mac, struct host_err *err)
+{
+    struct op op = {
+        .type = OP_DEL_EPOCH, .epoch = {.vni = vni, .mac = *mac}
+    };
+    return enqueue(s, &op, err);
+}
+
+uint64_t
+store_flush(struct store *s, struct host_err *err)
+{
+    struct op op = {.type = OP_FLUSH};
+    return enqueue(s, &op, err);
+}
+
+int
+store_fd(const struct store *s)
+{
+    return s->fd;
+}
+
+bool
+store_next_done(struct store *s, struct store_done *done)
+{
+    eventfd_t unused;
+    pthread_mutex_lock(&s->mutex);
+    bool have = fifo_pop(&s->done, done);
+    if (s->done.n == 0)
+        (void)eventfd_read(s->fd, &unused);
+    pthread_mutex_unlock(&s->mutex);
+    return have;
+}
+
+bool
+store_wait(struct store *s, uint64_t timeout_us)
+{
+    struct pollfd p = {.fd = s->fd, .events = POLLIN};
+    return poll(&p, 1, (int)(timeout_us / 1000)) == 1;
+}
+
+/* ---- epochs ---- */
+
+/* With the mutex held: asks for a limit of at least `want`, unless that is under way.
+ */
+static void
+raise_locked(struct store *s, uint64_t want)
+{
+    struct op op = {.type = OP_RAISE, .quiet = true, .limit = want};
+    if (s->raise_wanted < want && enqueue_locked(s, &op))
+        s->raise_wanted = want;
+}
+
+int
+store_epoch_grant(struct store *s, uint64_t above, uint64_t *epoch)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&s->mutex);
+    uint64_t number = above >= s->next ? above + 1 : s->next;
+    if (above >= STORE_EPOCH_MAX || number - s->next > STORE_EPOCH_LEAP) {
+        rc = -ERANGE;
+    } else if (number < s->limit) {
+        *epoch = number;
+        s->next = number + 1;
+        /* Ahead of need, so that the disk is behind us and never in front. */
+        if (s->limit - s->next < s->block / 2)
+            raise_locked(s, s->limit + s->block);
+    } else {
+        rc = s->raise_error ? s->raise_error : -EAGAIN;
+        s->raise_error = 0;
+        raise_locked(s, number + s->block);
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return rc;
+}
+
+void
+store_epoch_range(struct store *s, uint64_t *next, uint64_t *limit)
+{
+    pthread_mutex_lock(&s->mutex);
+    *next = s->next;
+    *limit = s->limit;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+uint64_t
+store_epoch_raise(struct store *s, uint64_t want, struct host_err *err)
+{
+    struct op op = {.type = OP_RAISE, .limit = want};
+    if (want > STORE_EPOCH_MAX) {
+        host_fail(err, -ERANGE, "epoch %llu is above %llu; refused",
+            (unsigned long long)want, (unsigned long long)STORE_EPOCH_MAX);
+        return 0;
+    }
+    return enqueue(s, &op, err);
+}
