@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One daemon per path: a lock file beside the socket is held while the daemon lives, so a
- * socket whose lock is free is a dead one's. A client's next request is handed on when the
- * answer before has ended; what it sends meanwhile waits in its line buffer, and reading
- * pauses when a longest line is in it. */
+/* One daemon per path: a lock file beside the socket is held while the daemon lives, so
+ * a socket whose lock is free is a dead one's. A client's next request is handed on
+ * when the answer before has ended; what it sends meanwhile waits in its line buffer,
+ * and reading pauses when a longest line is in it. */
 #include "host/control.h"
 #include "host/loop.h"
 #include "host/stream.h"
@@ -23,20 +23,20 @@
 #define CLIENTS_MAX 64
 #define WRITE_MAX   (256u * 1024)
 #define IN_SIZE     (CONTROL_LINE_MAX + STREAM_CHUNK)
-#define PIECE       65536                 /* of a pulled answer */
+#define PIECE       65536 /* of a pulled answer */
 #define END_MARK    "{\"ok\":"
-#define LINE_MAX_IN (16u << 20)           /* client side: longest answer line taken */
+#define LINE_MAX_IN (16u << 20) /* client side: longest answer line taken */
 
 struct client {
     struct control *c;
-    struct stream *s;                     /* NULL: the slot is free */
+    struct stream *s; /* NULL: the slot is free */
     uint32_t serial;
     bool answering;
-    struct loop_call next;                /* hand on the next line, or pull a piece */
+    struct loop_call next; /* hand on the next line, or pull a piece */
     control_pull_fn pull;
     void *pull_ctx;
     void (*pull_done)(void *pull_ctx);
-    char *line;                           /* a longest line and one chunk: IN_SIZE octets */
+    char *line; /* a longest line and one chunk: IN_SIZE octets */
     size_t size;
 };
 
@@ -46,7 +46,7 @@ struct control {
     struct control_calls calls;
     void *ctx;
     struct client *clients;
-    uint32_t n_clients, clients_max;
+    uint32_t n_clients, clients_max, write_max;
     char path[108], lock_path[116];
     int lock_fd;
 };
@@ -114,7 +114,7 @@ put_end(struct client *cl, const char *error)
         rc = put(cl, ok, sizeof(ok) - 1);
     } else {
         json_t *e = json_string(error);
-        text = e ? json_dumps(e, JSON_ENCODE_ANY) : NULL;   /* NULL: not UTF-8 */
+        text = e ? json_dumps(e, JSON_ENCODE_ANY) : NULL; /* NULL: not UTF-8 */
         rc = put(cl, "{\"ok\":false,\"error\":", 20);
         if (!rc)
             rc = put(cl, text ? text : "\"error\"", text ? strlen(text) : 7);
@@ -133,8 +133,8 @@ pull_piece(struct client *cl)
 {
     char text[PIECE];
     int n;
-    if (stream_room(cl->s) < PIECE || stream_waiting(cl->s) > PIECE)
-        return;                           /* on_room goes on */
+    if (stream_room(cl->s) < cl->c->write_max / 2)
+        return; /* on_room goes on */
     n = cl->pull(cl->pull_ctx, text, sizeof(text));
     if (n > 0) {
         if (put(cl, text, (size_t)n) == 0)
@@ -170,7 +170,7 @@ next_line(struct client *cl)
     memmove(cl->line, nl + 1, cl->size);
     stream_pause(cl->s, cl->size >= CONTROL_LINE_MAX);
     if (n == 0 || (n == 1 && line[0] == '\r')) {
-        loop_later(c->loop, &cl->next);   /* an empty line is no request */
+        loop_later(c->loop, &cl->next); /* an empty line is no request */
     } else {
         cl->answering = true;
         c->calls.on_request(c->ctx, conn_of(cl), line, n);
@@ -206,7 +206,7 @@ on_accept(void *ctx, struct stream *s)
         cl->line = malloc(IN_SIZE);
         if (!cl->line)
             abort();
-        cl->next = (struct loop_call){ .fn = on_next, .ctx = cl };
+        cl->next = (struct loop_call){.fn = on_next, .ctx = cl};
         c->n_clients++;
         return cl;
     }
@@ -253,29 +253,33 @@ make_directory(const char *path, struct host_err *err)
         return 0;
     *slash = '\0';
     if (mkdir(dir, 0755) && errno != EEXIST)
-        return host_fail(err, -errno, "control socket: cannot make directory %s: %m", dir);
+        return host_fail(
+            err, -errno, "control socket: cannot make directory %s: %m", dir);
     return 0;
 }
 
-/* The lock file is removed at a clean end, so the one we locked may be no longer the one at
- * the path: then try again. */
+/* The lock file is removed at a clean end, so the one we locked may be no longer the
+ * one at the path: then try again. */
 static int
 take_lock(struct control *c, struct host_err *err)
 {
     for (;;) {
         struct stat held, there;
         int rc;
-        c->lock_fd = open(c->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        c->lock_fd =
+            open(c->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (c->lock_fd < 0)
-            return host_fail(err, -errno, "control socket: cannot open %s: %m", c->lock_path);
+            return host_fail(
+                err, -errno, "control socket: cannot open %s: %m", c->lock_path);
         if (flock(c->lock_fd, LOCK_EX | LOCK_NB)) {
             rc = errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
             close(c->lock_fd);
             c->lock_fd = -1;
             return host_fail(err, rc,
-                rc == -EADDRINUSE ? "control socket %s belongs to a running daemon; stop it "
-                                    "first, or set another path"
-                                  : "control socket %s: cannot lock: %m",
+                rc == -EADDRINUSE
+                    ? "control socket %s belongs to a running daemon; stop it "
+                      "first, or set another path"
+                    : "control socket %s: cannot lock: %m",
                 c->path);
         }
         if (fstat(c->lock_fd, &held) == 0 && stat(c->lock_path, &there) == 0 &&
@@ -286,20 +290,22 @@ take_lock(struct control *c, struct host_err *err)
     }
 }
 
-/* We hold the lock; what is left at the path is a dead daemon's, unless a program that knows
- * no lock listens there, or it is no socket at all. */
+/* We hold the lock; what is left at the path is a dead daemon's, unless a program that
+ * knows no lock listens there, or it is no socket at all. */
 static int
 remove_stale(const struct control *c, struct host_err *err)
 {
-    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
     struct stat st;
     int fd, rc;
     if (lstat(c->path, &st))
-        return errno == ENOENT ? 0
-                               : host_fail(err, -errno, "control socket %s: %m", c->path);
+        return errno == ENOENT
+                   ? 0
+                   : host_fail(err, -errno, "control socket %s: %m", c->path);
     if (!S_ISSOCK(st.st_mode))
         return host_fail(err, -EEXIST,
-            "control socket: %s is there and is no socket; remove it or set another path",
+            "control socket: %s is there and is no socket; remove it or set another "
+            "path",
             c->path);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
@@ -309,12 +315,13 @@ remove_stale(const struct control *c, struct host_err *err)
     close(fd);
     if (rc != ECONNREFUSED && rc != ENOENT)
         return host_fail(err, -EADDRINUSE,
-            "control socket %s belongs to a running program; stop it first, or set another "
+            "control socket %s belongs to a running program; stop it first, or set "
+            "another "
             "path",
             c->path);
     if (unlink(c->path) && errno != ENOENT)
-        return host_fail(err, -errno, "control socket: cannot remove the old %s: %m",
-            c->path);
+        return host_fail(
+            err, -errno, "control socket: cannot remove the old %s: %m", c->path);
     return 0;
 }
 
@@ -329,15 +336,15 @@ drop_lock(struct control *c)
 }
 
 static int
-start(struct control *c, const struct control_conf *conf, struct host_err *err)
+start(struct control *c, struct host_err *err)
 {
-    static const struct stream_calls calls = { .on_accept = on_accept,
+    static const struct stream_calls calls = {.on_accept = on_accept,
         .on_data = on_data,
         .on_room = on_room,
-        .on_close = on_close };
-    struct stream_conf sc = { .accept_max = c->clients_max, .mode = 0600,
-        .write_max = conf->write_max ? conf->write_max : WRITE_MAX };
-    struct stream_addr a = { 0 };
+        .on_close = on_close};
+    struct stream_conf sc = {
+        .accept_max = c->clients_max, .mode = 0600, .write_max = c->write_max};
+    struct stream_addr a = {0};
     int rc = make_directory(c->path, err);
     if (!rc)
         rc = take_lock(c, err);
@@ -345,8 +352,6 @@ start(struct control *c, const struct control_conf *conf, struct host_err *err)
         rc = remove_stale(c, err);
     if (rc)
         return rc;
-    if (sc.write_max < 2 * PIECE)
-        sc.write_max = 2 * PIECE;
     memcpy(a.path, c->path, sizeof(a.path));
     return stream_listen(&c->server, c->loop, &a, &sc, &calls, c, err);
 }
@@ -360,7 +365,8 @@ control_open(struct control **out, struct loop *l, const struct control_conf *co
     *out = NULL;
     if (conf->path[0] != '/' || strlen(conf->path) >= sizeof(c->path))
         return host_fail(err, -EINVAL,
-            "control socket '%s': give an absolute path of at most 107 octets", conf->path);
+            "control socket '%s': give an absolute path of at most 107 octets",
+            conf->path);
     c = calloc(1, sizeof(*c));
     if (c) {
         c->clients_max = conf->clients_max ? conf->clients_max : CLIENTS_MAX;
@@ -368,13 +374,16 @@ control_open(struct control **out, struct loop *l, const struct control_conf *co
     }
     if (!c || !c->clients)
         abort();
+    c->write_max = conf->write_max ? conf->write_max : WRITE_MAX;
+    if (c->write_max < 2 * PIECE) /* half of it and a piece must fit */
+        c->write_max = 2 * PIECE;
     c->loop = l;
     c->calls = *calls;
     c->ctx = ctx;
     c->lock_fd = -1;
     snprintf(c->path, sizeof(c->path), "%s", conf->path);
     snprintf(c->lock_path, sizeof(c->lock_path), "%s.lock", conf->path);
-    rc = start(c, conf, err);
+    rc = start(c, err);
     if (rc) {
         drop_lock(c);
         free(c->clients);
@@ -464,9 +473,11 @@ wait_for(int fd, short events, uint64_t timeout_us)
 {
     uint64_t end = clock_us() + timeout_us;
     for (;;) {
-        struct pollfd p = { .fd = fd, .events = events };
+        struct pollfd p = {.fd = fd, .events = events};
         uint64_t now = clock_us();
-        int ms = timeout_us == 0 ? -1 : now >= end ? 0 : (int)((end - now + 999) / 1000);
+        int ms = timeout_us == 0 ? -1
+                 : now >= end    ? 0
+                                 : (int)((end - now + 999) / 1000);
         int n = poll(&p, 1, ms);
         if (n > 0)
             return 0;
@@ -480,7 +491,7 @@ wait_for(int fd, short events, uint64_t timeout_us)
 static int
 connect_to(const char *path, struct host_err *err)
 {
-    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
     int fd, rc;
     if (strlen(path) >= sizeof(un.sun_path))
         return host_fail(err, -EINVAL, "control socket path is too long: %s", path);
@@ -493,8 +504,9 @@ connect_to(const char *path, struct host_err *err)
     rc = -errno;
     close(fd);
     return host_fail(err, rc, "cannot reach the daemon at %s: %m; %s", path,
-        rc == -EACCES || rc == -EPERM ? "run as root or as the daemon's user"
-                                      : "is it running, and is this its control socket?");
+        rc == -EACCES || rc == -EPERM
+            ? "run as root or as the daemon's user"
+            : "is it running, and is this its control socket?");
 }
 
 static int
@@ -504,7 +516,8 @@ send_request(int fd, const char *request, uint64_t timeout_us, struct host_err *
     char *line;
     int rc = 0;
     if (n + 1 > CONTROL_LINE_MAX || memchr(request, '\n', n))
-        return host_fail(err, -EMSGSIZE, "the request is not one line of at most 64 kB");
+        return host_fail(
+            err, -EMSGSIZE, "the request is not one line of at most 64 kB");
     line = malloc(n + 1);
     if (!line)
         abort();
@@ -538,7 +551,7 @@ read_end(const char *line, size_t size, struct host_err *err)
 
 struct answer {
     char *text;
-    size_t size, cap, scanned;            /* scanned: no newline before here */
+    size_t size, cap, scanned; /* scanned: no newline before here */
 };
 
 static void
@@ -554,8 +567,8 @@ answer_room(struct answer *a)
 
 /* Lines of what has come: 1 = the answer has ended (*rc), 0 = more is to come. */
 static int
-take_lines(struct answer *a, control_line_fn on_line, void *ctx, int *rc,
-    struct host_err *err)
+take_lines(
+    struct answer *a, control_line_fn on_line, void *ctx, int *rc, struct host_err *err)
 {
     char *at = a->text, *end = a->text + a->size, *nl;
     while ((nl = memchr(at + a->scanned, '\n', (size_t)(end - at) - a->scanned))) {
@@ -586,7 +599,7 @@ int
 control_call(const char *path, const char *request, control_line_fn on_line, void *ctx,
     uint64_t timeout_us, struct host_err *err)
 {
-    struct answer a = { 0 };
+    struct answer a = {0};
     int fd = connect_to(path, err), rc;
     if (fd < 0)
         return fd;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The local control socket: JSON lines over a unix stream, mode 0600, for uid 0 and the
- * daemon's own uid. A request is one object on one line of at most 64 kB; its answer is any
- * number of lines and then, always, `{"ok":true}` or `{"ok":false,"error":"..."}`. No other
- * answer line begins with `{"ok":`. Requests of one client are answered one by one. */
+ * daemon's own uid. A request is one object on one line of at most 64 kB; its answer is
+ * any number of lines and then, always, `{"ok":true}` or `{"ok":false,"error":"..."}`.
+ * No other answer line begins with `{"ok":`. Requests of one client are answered one by
+ * one. */
 #ifndef BERTH_HOST_CONTROL_H
 #define BERTH_HOST_CONTROL_H
 #include "host/error.h"
@@ -10,45 +11,48 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONTROL_LINE_MAX 65536            /* octets, newline included */
+#define CONTROL_LINE_MAX 65536 /* octets, newline included */
 
 struct loop;
 struct control;
 struct control_conf {
-    const char *path;                     /* its directory is made (0755) if missing */
-    uint32_t clients_max;                 /* 0: 64 */
-    uint32_t write_max;                   /* octets waiting per client; 0: 256 kB */
+    const char *path;     /* its directory is made (0755) if missing */
+    uint32_t clients_max; /* 0: 64 */
+    uint32_t write_max;   /* octets waiting per client; 0: 256 kB, >= 128 kB */
 };
 struct control_calls {
-    /* `line` is NUL ended, without newline. conn is never used twice. Answer now or later. */
+    /* `line` is NUL ended, without newline. conn is never used twice. Answer now or
+     * later. */
     void (*on_request)(void *ctx, uint64_t conn, char *line, size_t size);
     /* The client went away while its answer was not ended. May be NULL. */
     void (*on_gone)(void *ctx, uint64_t conn);
 };
-/* A long answer, made as the client reads: writes whole lines into text, returns octets; 0 =
- * no more (the answer is ended with ok), -errno = ended with an error. */
+/* A long answer, made as the client reads: writes whole lines into text, returns
+ * octets; 0 = no more (the answer is ended with ok), -errno = ended with an error. */
 typedef int (*control_pull_fn)(void *pull_ctx, char *text, size_t size);
 
 /* A dead daemon's socket is taken over, a live one's refused: -EADDRINUSE. */
 int control_open(struct control **out, struct loop *l, const struct control_conf *conf,
     const struct control_calls *calls, void *ctx, struct host_err *err);
-/* One answer line (newline is added). -ENOENT: client gone; -ENOBUFS: client does not read,
- * it will be dropped; -EINVAL: not one line, or a line that would end the answer. */
+/* One answer line (newline is added). -ENOENT: client gone; -ENOBUFS: client does not
+ * read, it will be dropped; -EINVAL: not one line, or a line that would end the answer.
+ */
 int control_reply(struct control *c, uint64_t conn, const char *line);
 /* Ends the answer. error NULL = ok. */
 int control_end(struct control *c, uint64_t conn, const char *error);
-/* The rest of the answer is pulled from fn in pieces of up to 64 kB, never more than that
- * waiting; `done` (may be NULL) frees pull_ctx, also when the client goes away. -ENOENT: client
- * gone, done was called. */
+/* The rest of the answer is pulled from fn in pieces of up to 64 kB, while less than
+ * half of write_max is waiting; `done` (may be NULL) frees pull_ctx, also when the
+ * client goes away (instead of on_gone). -ENOENT: client gone, done was called. */
 int control_pull(struct control *c, uint64_t conn, control_pull_fn fn, void *pull_ctx,
     void (*done)(void *pull_ctx));
 uint32_t control_clients(const struct control *c);
-void control_close(struct control *c);    /* removes the socket */
+void control_close(struct control *c); /* removes the socket */
 
-/* Client side, blocking: for the command line. on_line gets each answer line but the last
- * and may return false to stop. 0 = ok; -EREMOTEIO = the daemon answered with an error (its
- * text in err); -ETIMEDOUT = nothing came for timeout_us (0: wait for ever); other -errno. */
+/* Client side, blocking: for the command line. on_line gets each answer line but the
+ * last and may return false to stop. 0 = ok; -EREMOTEIO = the daemon answered with an
+ * error (its text in err); -ETIMEDOUT = nothing came for timeout_us (0: wait for ever);
+ * other -errno. */
 typedef bool (*control_line_fn)(void *ctx, char *line, size_t size);
-int control_call(const char *path, const char *request, control_line_fn on_line, void *ctx,
-    uint64_t timeout_us, struct host_err *err);
+int control_call(const char *path, const char *request, control_line_fn on_line,
+    void *ctx, uint64_t timeout_us, struct host_err *err);
 #endif

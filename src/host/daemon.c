@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The seccomp list names what is refused: libuv, libbpf, SQLite, GnuTLS and libc need many
- * calls that differ by version, and a daemon that dies in the field of a missing one is worse
- * than a wider list. What remains is bounded by the capabilities. */
+/* The seccomp list names what is refused: libuv, libbpf, SQLite, GnuTLS and libc need
+ * many calls that differ by version, and a daemon that dies in the field of a missing
+ * one is worse than a wider list. What remains is bounded by the capabilities. */
 #include "host/daemon.h"
 #include "host/loop.h"
 #include <cap-ng.h>
@@ -23,11 +23,11 @@
 /* --- log --- */
 
 #define LOG_MODULES 64
-#define LOG_BURST   4                     /* times the rate */
+#define LOG_BURST   4 /* times the rate */
 
 struct bucket {
     char module[24];
-    uint64_t tokens;                      /* millionths of a line */
+    uint64_t tokens; /* millionths of a line */
     uint64_t last_us, dropped;
 };
 
@@ -47,7 +47,8 @@ clock_us(clockid_t id)
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-/* systemd says which file the journal's stream is; stderr may have been redirected since. */
+/* systemd says which file the journal's stream is; stderr may have been redirected
+ * since. */
 static bool
 is_journal(int fd)
 {
@@ -55,7 +56,7 @@ is_journal(int fd)
     unsigned long long dev, ino;
     struct stat st;
     return env && sscanf(env, "%llu:%llu", &dev, &ino) == 2 && fstat(fd, &st) == 0 &&
-        st.st_dev == dev && st.st_ino == ino;
+           st.st_dev == dev && st.st_ino == ino;
 }
 
 struct daemon_log *
@@ -75,8 +76,10 @@ static void
 write_line(const struct daemon_log *log, enum log_level level, const char *module,
     const char *line)
 {
-    static const char *const prefix[] = { SD_ERR, SD_WARNING, SD_NOTICE, SD_INFO, SD_DEBUG };
-    static const char *const colour[] = { "\033[31m", "\033[33m", "\033[1m", "", "\033[2m" };
+    static const char *const prefix[] = {
+        SD_ERR, SD_WARNING, SD_NOTICE, SD_INFO, SD_DEBUG};
+    static const char *const colour[] = {
+        "\033[31m", "\033[33m", "\033[1m", "", "\033[2m"};
     char text[2048], stamp[32];
     int n;
     if (log->journal) {
@@ -106,7 +109,7 @@ bucket_of(struct daemon_log *log, const char *module, uint64_t now)
     for (; b < log->buckets + LOG_MODULES - 1 && b->module[0]; b++)
         if (strncmp(b->module, module, sizeof(b->module) - 1) == 0)
             return b;
-    if (!b->module[0]) {                  /* the last one serves all that came too late */
+    if (!b->module[0]) { /* the last one serves all that came too late */
         snprintf(b->module, sizeof(b->module), "%s", module);
         b->tokens = (uint64_t)log->rate * LOG_BURST * 1000000;
         b->last_us = now;
@@ -136,7 +139,8 @@ daemon_log_sink(void *ctx, enum log_level level, const char *module, const char 
     b->tokens -= b->tokens < 1000000 ? b->tokens : 1000000;
     if (b->dropped) {
         char text[64];
-        snprintf(text, sizeof(text), "lines_dropped=%llu", (unsigned long long)b->dropped);
+        snprintf(
+            text, sizeof(text), "lines_dropped=%llu", (unsigned long long)b->dropped);
         b->dropped = 0;
         write_line(log, LOG_WARN, module, text);
     }
@@ -163,11 +167,11 @@ raise_limit(int what, rlim_t want)
     struct rlimit r;
     if (getrlimit(what, &r))
         return -errno;
-    if (r.rlim_cur >= want)               /* RLIM_INFINITY is the greatest */
+    if (r.rlim_cur >= want) /* RLIM_INFINITY is the greatest */
         return 0;
     r.rlim_cur = want;
     if (r.rlim_max < want) {
-        struct rlimit more = { want, want };
+        struct rlimit more = {want, want};
         if (setrlimit(what, &more) == 0)
             return 0;
         r.rlim_cur = r.rlim_max;
@@ -183,7 +187,7 @@ daemon_limits(uint32_t files, struct host_err *err)
     umask(022);
     /* A socket must never get number 0..2: libraries print there. */
     do
-        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        fd = open("/dev/null", O_RDWR);
     while (fd >= 0 && fd <= 2);
     if (fd > 2)
         close(fd);
@@ -205,7 +209,7 @@ daemon_caps(const int *caps, uint32_t n, struct host_err *err)
                 "capability %s is needed; run as root, or let the service unit give it",
                 capng_capability_to_name((unsigned)caps[i]));
     if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
-        what = CAPNG_SELECT_BOTH;         /* the bounding set too */
+        what = CAPNG_SELECT_BOTH; /* the bounding set too */
     capng_clear(CAPNG_SELECT_BOTH);
     for (uint32_t i = 0; i < n; i++)
         capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
@@ -220,17 +224,18 @@ daemon_caps(const int *caps, uint32_t n, struct host_err *err)
 int
 daemon_seccomp(struct host_err *err)
 {
-    static const char *const refused[] = { "execve", "execveat", "ptrace",
-        "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd", "mount", "umount2",
-        "move_mount", "open_tree", "fsopen", "fsmount", "fsconfig", "fspick",
+    static const char *const refused[] = {"execve", "execveat", "ptrace",
+        "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd", "mount",
+        "umount2", "move_mount", "open_tree", "fsopen", "fsmount", "fsconfig", "fspick",
         "mount_setattr", "pivot_root", "chroot", "setns", "unshare", "init_module",
         "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot",
-        "swapon", "swapoff", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex",
-        "sethostname", "setdomainname", "acct", "quotactl", "syslog", "vhangup", "iopl",
-        "ioperm", "modify_ldt", "personality", "add_key", "request_key", "keyctl",
-        "userfaultfd", "open_by_handle_at", "name_to_handle_at", "lookup_dcookie", "mbind",
-        "migrate_pages", "move_pages", "nfsservctl", "uselib", "ustat", "sysfs", "_sysctl",
-        "io_uring_setup", "io_uring_enter", "io_uring_register", "mknod", "mknodat" };
+        "swapon", "swapoff", "settimeofday", "clock_settime", "clock_adjtime",
+        "adjtimex", "sethostname", "setdomainname", "acct", "quotactl", "syslog",
+        "vhangup", "iopl", "ioperm", "modify_ldt", "personality", "add_key",
+        "request_key", "keyctl", "userfaultfd", "open_by_handle_at",
+        "name_to_handle_at", "lookup_dcookie", "mbind", "migrate_pages", "move_pages",
+        "nfsservctl", "uselib", "ustat", "sysfs", "_sysctl", "io_uring_setup",
+        "io_uring_enter", "io_uring_register", "mknod", "mknodat"};
     scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
     int rc = 0;
     if (!f)
@@ -238,14 +243,15 @@ daemon_seccomp(struct host_err *err)
     for (size_t i = 0; !rc && i < sizeof(refused) / sizeof(refused[0]); i++) {
         int nr = seccomp_syscall_resolve_name(refused[i]);
         if (nr == __NR_SCMP_ERROR || nr < 0)
-            continue;                     /* not on this architecture */
+            continue; /* not on this architecture */
         rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), nr, 0);
     }
     if (!rc)
-        rc = seccomp_load(f);             /* sets no_new_privs */
+        rc = seccomp_load(f); /* sets no_new_privs */
     seccomp_release(f);
     return rc ? host_fail(err, rc,
-                    "cannot load the system call filter: %m; the kernel needs CONFIG_SECCOMP_"
+                    "cannot load the system call filter: %m; the kernel needs "
+                    "CONFIG_SECCOMP_"
                     "FILTER")
               : 0;
 }
@@ -255,7 +261,8 @@ daemon_seccomp(struct host_err *err)
 void
 daemon_ready(const char *status)
 {
-    sd_notifyf(0, "READY=1\nSTATUS=%s\nMAINPID=%ld", status ? status : "", (long)getpid());
+    sd_notifyf(
+        0, "READY=1\nSTATUS=%s\nMAINPID=%ld", status ? status : "", (long)getpid());
 }
 
 void

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a turn maps onto libuv: prepare (arm the deadline, decide whether to wait), poll (the
- * callbacks of fds and signals), check (deferred calls, step, flushes), closing. libuv runs
- * its own timers at the head of the *next* turn, so a timer's callback asks for a turn that
- * does not wait: its effects meet a step at once. The deadline is a timerfd, because libuv
- * counts milliseconds; it is moved to later only after it has fired, which saves the system
- * call in the usual case of a deadline that is put off at every step. */
+/* How a turn maps onto libuv: prepare (arm the deadline, decide whether to wait), poll
+ * (the callbacks of fds and signals), check (deferred calls, step, flushes), closing.
+ * libuv runs its own timers at the head of the *next* turn, so a timer's callback asks
+ * for a turn that does not wait: its effects meet a step at once. The deadline is a
+ * timerfd, because libuv counts milliseconds; it is moved to later only after it has
+ * fired, which saves the system call in the usual case of a deadline that is put off at
+ * every step. */
 #include "host/loop.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -18,16 +19,16 @@ struct loop {
     uv_loop_t uv;
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_idle_t idle;                       /* active = the next poll does not wait */
+    uv_idle_t idle; /* active = the next poll does not wait */
     uv_poll_t alarm;
     int alarm_fd;
-    uint64_t armed_us;                    /* when alarm_fd fires */
+    uint64_t armed_us; /* when alarm_fd fires */
     uint64_t deadline_us, until_us;
     uint64_t now_us;
     bool now_old, hurry, stop;
     loop_step_fn step;
     void *step_ctx;
-    struct loop_call later, flush;        /* list heads */
+    struct loop_call later, flush; /* list heads */
 };
 
 struct loop_watch {
@@ -76,8 +77,9 @@ loop_call_cancel(struct loop_call *c)
     c->prev = c->next = NULL;
 }
 
-/* Runs what is queued now; what the calls queue waits for the next time. A call may cancel
- * any other: the list is moved to a head of its own, and taken from its front. */
+/* Runs what is queued now; what the calls queue waits for the next time. A call may
+ * cancel any other: the list is moved to a head of its own, and taken from its front.
+ */
 static void
 list_run(struct loop_call *head)
 {
@@ -139,8 +141,10 @@ on_prepare(uv_prepare_t *h)
         (at != LOOP_NEVER && at <= loop_now_fresh(l))) {
         uv_idle_start(&l->idle, on_idle);
     } else if (at < l->armed_us) {
-        struct itimerspec its = { .it_value = { .tv_sec = (time_t)(at / 1000000),
-                                      .tv_nsec = (long)(at % 1000000) * 1000 } };
+        struct itimerspec its = {
+            .it_value = {.tv_sec = (time_t)(at / 1000000),
+                         .tv_nsec = (long)(at % 1000000) * 1000}
+        };
         if (timerfd_settime(l->alarm_fd, TFD_TIMER_ABSTIME, &its, NULL) == 0)
             l->armed_us = at;
     }
@@ -163,14 +167,14 @@ on_check(uv_check_t *h)
 static void
 on_close_free(uv_handle_t *h)
 {
-    free(h);                              /* the handle is the first member */
+    free(h); /* the handle is the first member */
 }
 
 static bool
 is_own(const struct loop *l, const uv_handle_t *h)
 {
     return (const void *)h == &l->prepare || (const void *)h == &l->check ||
-        (const void *)h == &l->idle || (const void *)h == &l->alarm;
+           (const void *)h == &l->idle || (const void *)h == &l->alarm;
 }
 
 static void
@@ -192,8 +196,8 @@ loop_new(struct loop **out, struct host_err *err)
     rc = uv_loop_init(&l->uv);
     if (rc) {
         free(l);
-        return host_fail(err, rc,
-            "cannot create the event loop: %m; raise the limit of open files");
+        return host_fail(
+            err, rc, "cannot create the event loop: %m; raise the limit of open files");
     }
     l->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (l->alarm_fd < 0) {
@@ -225,7 +229,7 @@ loop_free(struct loop *l)
 {
     if (!l)
         return;
-    list_run(&l->later);                  /* modules free their last memory here */
+    list_run(&l->later); /* modules free their last memory here */
     uv_check_stop(&l->check);
     uv_prepare_stop(&l->prepare);
     uv_walk(&l->uv, close_handle, l);
@@ -285,7 +289,8 @@ static void on_watch(uv_poll_t *h, int status, int events);
 static int
 watch_start(struct loop_watch *w)
 {
-    int uv = (w->events & LOOP_IN ? UV_READABLE : 0) | (w->events & LOOP_OUT ? UV_WRITABLE : 0);
+    int uv = (w->events & LOOP_IN ? UV_READABLE : 0) |
+             (w->events & LOOP_OUT ? UV_WRITABLE : 0);
     return uv ? uv_poll_start(&w->h, uv, on_watch) : uv_poll_stop(&w->h);
 }
 
@@ -293,11 +298,12 @@ static void
 on_watch(uv_poll_t *h, int status, int events)
 {
     struct loop_watch *w = (struct loop_watch *)h;
-    int ev = (events & UV_READABLE ? LOOP_IN : 0) | (events & UV_WRITABLE ? LOOP_OUT : 0);
+    int ev =
+        (events & UV_READABLE ? LOOP_IN : 0) | (events & UV_WRITABLE ? LOOP_OUT : 0);
     woke(h->loop->data);
     if (status < 0) {
-        /* POLLERR: libuv has stopped the watch. The owner reads the error off the socket
-         * (and unwatches if it must), the watch stays. */
+        /* POLLERR: libuv has stopped the watch. The owner reads the error off the
+         * socket (and unwatches if it must), the watch stays. */
         ev = LOOP_IN | w->events;
         watch_start(w);
     }
@@ -399,7 +405,8 @@ on_signal(uv_signal_t *h, int signum)
 }
 
 int
-loop_signal(struct loop *l, int signum, loop_signal_fn fn, void *ctx, struct host_err *err)
+loop_signal(
+    struct loop *l, int signum, loop_signal_fn fn, void *ctx, struct host_err *err)
 {
     struct loop_sig *s = calloc(1, sizeof(*s));
     int rc;

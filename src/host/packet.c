@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sockets are bound to their ethertype and not to ETH_P_ALL: a tap on ETH_P_ALL runs before
- * the tc program for every data frame. The price: a frame's tag is already gone when such a
- * socket sees the frame, the kernel leaves only pkt_type = OTHERHOST (for a VID other than 0)
- * without the tag itself. So a group address, or our own, with OTHERHOST means tagged (K22).
- * .exact_tags takes ETH_P_ALL with the filter, where no tc program guards the port. */
+/* Sockets are bound to their ethertype and not to ETH_P_ALL: a tap on ETH_P_ALL runs
+ * before the tc program for every data frame. The price: a frame's tag is already gone
+ * when such a socket sees the frame, the kernel leaves only pkt_type = OTHERHOST (for a
+ * VID other than 0) without the tag itself. So a group address, or our own, with
+ * OTHERHOST means tagged (K22). .exact_tags takes ETH_P_ALL with the filter, where no
+ * tc program guards the port. */
 #include "host/packet.h"
 #include "host/loop.h"
 #include <arpa/inet.h>
@@ -17,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define RETRY_US 100000                   /* between looks for a missing interface */
+#define RETRY_US 100000 /* between looks for a missing interface */
 
 struct port_sock {
     int fd;
@@ -37,7 +38,7 @@ struct packet {
     struct mac mac;
     struct loop_timer *retry;
     struct packet_stats stats;
-    uint8_t *buf;                         /* PACKET_BATCH x PACKET_SIZE_MAX */
+    uint8_t *buf; /* PACKET_BATCH x PACKET_SIZE_MAX */
 };
 
 static void on_readable(void *ctx, int events);
@@ -54,19 +55,21 @@ set_filter(int fd, uint16_t type)
         BPF_STMT(BPF_RET | BPF_K, 0x40000),
         BPF_STMT(BPF_RET | BPF_K, 0),
     };
-    struct sock_fprog prog = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
-    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) ? -errno : 0;
+    struct sock_fprog prog = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) ? -errno
+                                                                             : 0;
 }
 
 static int
 join(int fd, int ifindex, int kind, const struct mac *m)
 {
-    struct packet_mreq mr = { .mr_ifindex = ifindex, .mr_type = (uint16_t)kind };
+    struct packet_mreq mr = {.mr_ifindex = ifindex, .mr_type = (uint16_t)kind};
     if (m) {
         mr.mr_alen = 6;
         memcpy(mr.mr_address, m->b, 6);
     }
-    return setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &mr, sizeof(mr)) ? -errno : 0;
+    return setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &mr, sizeof(mr)) ? -errno
+                                                                              : 0;
 }
 
 /* Memberships live as long as their socket: all are taken by the first one. */
@@ -74,8 +77,8 @@ static int
 join_all(const struct packet *p, int fd, int ifindex)
 {
     /* Nearest customer bridge (ECP, VDP), nearest non-TPMR bridge, nearest bridge. */
-    static const struct mac std[] = { { { 1, 0x80, 0xc2, 0, 0, 0x00 } },
-        { { 1, 0x80, 0xc2, 0, 0, 0x03 } }, { { 1, 0x80, 0xc2, 0, 0, 0x0e } } };
+    static const struct mac std[] = {{{1, 0x80, 0xc2, 0, 0, 0x00}},
+        {{1, 0x80, 0xc2, 0, 0, 0x03}}, {{1, 0x80, 0xc2, 0, 0, 0x0e}}};
     int rc = 0;
     for (size_t i = 0; !rc && i < sizeof(std) / sizeof(std[0]); i++)
         rc = join(fd, ifindex, PACKET_MR_MULTICAST, &std[i]);
@@ -107,8 +110,9 @@ open_sock(struct packet *p, struct port_sock *s, int ifindex, bool first,
     struct host_err *err)
 {
     const char *name = p->conf.ifname;
-    struct sockaddr_ll sll = { .sll_family = AF_PACKET, .sll_ifindex = ifindex,
-        .sll_protocol = htons(p->conf.exact_tags ? ETH_P_ALL : s->type) };
+    struct sockaddr_ll sll = {.sll_family = AF_PACKET,
+        .sll_ifindex = ifindex,
+        .sll_protocol = htons(p->conf.exact_tags ? ETH_P_ALL : s->type)};
     int on = 1, rc;
     /* Protocol 0: nothing arrives before the filter is in place. */
     s->fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -122,15 +126,17 @@ open_sock(struct packet *p, struct port_sock *s, int ifindex, bool first,
         rc = -errno;
     if (rc)
         return host_fail(err, rc, "%s: cannot set up the packet socket: %m", name);
-    setsockopt(s->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on));  /* 4.20 on */
+    setsockopt(
+        s->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on)); /* 4.20 on */
     if (bind(s->fd, (struct sockaddr *)&sll, sizeof(sll)))
-        return host_fail(err, -errno, "%s: cannot bind to ethertype 0x%04x: %m", name,
-            s->type);
+        return host_fail(
+            err, -errno, "%s: cannot bind to ethertype 0x%04x: %m", name, s->type);
     if (first) {
         rc = join_all(p, s->fd, ifindex);
         if (rc)
             return host_fail(err, rc,
-                "%s: cannot join the signalling groups: %m; is it an Ethernet port?", name);
+                "%s: cannot join the signalling groups: %m; is it an Ethernet port?",
+                name);
     }
     return loop_watch(p->loop, s->fd, LOOP_IN, on_readable, s, &s->watch, err);
 }
@@ -139,10 +145,10 @@ static int
 try_open(struct packet *p, struct host_err *err)
 {
     int ifindex = (int)if_nametoindex(p->conf.ifname), rc = 0;
-    struct ifreq ifr = { 0 };
+    struct ifreq ifr = {0};
     if (!ifindex)
-        return host_fail(err, -ENODEV, "%s: no such interface; check `port` and `ip link`",
-            p->conf.ifname);
+        return host_fail(err, -ENODEV,
+            "%s: no such interface; check `port` and `ip link`", p->conf.ifname);
     for (int i = 0; !rc && i < p->conf.n_types; i++)
         rc = open_sock(p, &p->socks[i], ifindex, i == 0, err);
     if (rc) {
@@ -157,16 +163,16 @@ try_open(struct packet *p, struct host_err *err)
     return 0;
 }
 
-/* The socket of an interface that was deleted is bound to -1, even if a new interface has
- * come with the same name and number. */
+/* The socket of an interface that was deleted is bound to -1, even if a new interface
+ * has come with the same name and number. */
 static bool
 still_bound(const struct packet *p)
 {
     struct sockaddr_ll sll;
     socklen_t n = sizeof(sll);
     return p->open && getsockname(p->socks[0].fd, (struct sockaddr *)&sll, &n) == 0 &&
-        sll.sll_ifindex == p->ifindex &&
-        (int)if_nametoindex(p->conf.ifname) == p->ifindex;
+           sll.sll_ifindex == p->ifindex &&
+           (int)if_nametoindex(p->conf.ifname) == p->ifindex;
 }
 
 void
@@ -191,9 +197,11 @@ on_retry(void *ctx)
     packet_check(ctx);
 }
 
-/* The tag from the auxiliary data; without it, by what kind of packet the kernel says. */
+/* The tag from the auxiliary data; without it, by what kind of packet the kernel says.
+ */
 static void
-classify(const struct packet *p, struct msghdr *h, struct packet_frame *f, bool *foreign)
+classify(
+    const struct packet *p, struct msghdr *h, struct packet_frame *f, bool *foreign)
 {
     const struct sockaddr_ll *from = h->msg_name;
     struct mac dst;
@@ -229,8 +237,8 @@ on_readable(void *ctx, int events)
     struct mmsghdr hdrs[PACKET_BATCH];
     struct iovec iov[PACKET_BATCH];
     struct sockaddr_ll from[PACKET_BATCH];
-    _Alignas(struct cmsghdr) uint8_t aux[PACKET_BATCH]
-                                        [CMSG_SPACE(sizeof(struct tpacket_auxdata))];
+    _Alignas(struct cmsghdr)
+        uint8_t aux[PACKET_BATCH][CMSG_SPACE(sizeof(struct tpacket_auxdata))];
     struct packet_frame frames[PACKET_BATCH];
     uint32_t n_frames = 0;
     int n;
@@ -249,14 +257,16 @@ on_readable(void *ctx, int events)
     n = recvmmsg(s->fd, hdrs, PACKET_BATCH, MSG_DONTWAIT, NULL);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
-            packet_check(p);              /* ENETDOWN: the interface is down or gone */
+            packet_check(p); /* ENETDOWN: the interface is down or gone */
         return;
     }
     for (int i = 0; i < n; i++) {
         struct packet_frame *f = &frames[n_frames];
         bool foreign;
-        *f = (struct packet_frame){ .data = iov[i].iov_base, .size = hdrs[i].msg_len,
-            .wire_size = hdrs[i].msg_len, .type = s->type };
+        *f = (struct packet_frame){.data = iov[i].iov_base,
+            .size = hdrs[i].msg_len,
+            .wire_size = hdrs[i].msg_len,
+            .type = s->type};
         if (f->size < ETH_HLEN)
             continue;
         classify(p, &hdrs[i].msg_hdr, f, &foreign);
@@ -268,7 +278,7 @@ on_readable(void *ctx, int events)
             n_frames++;
     }
     if (n_frames)
-        p->calls.on_frames(p->ctx, p, frames, n_frames);    /* may close p */
+        p->calls.on_frames(p->ctx, p, frames, n_frames); /* may close p */
 }
 
 int
@@ -294,7 +304,7 @@ packet_open(struct packet **out, struct loop *l, const struct packet_conf *conf,
     p->calls = *calls;
     p->ctx = ctx;
     for (int i = 0; i < conf->n_types; i++)
-        p->socks[i] = (struct port_sock){ .fd = -1, .type = conf->types[i], .p = p };
+        p->socks[i] = (struct port_sock){.fd = -1, .type = conf->types[i], .p = p};
     p->retry = loop_timer_new(l, on_retry, p);
     rc = try_open(p, err);
     if (rc == -ENODEV && conf->may_wait) {
@@ -320,7 +330,8 @@ packet_send(struct packet *p, const void *frame, size_t size)
     if (size < ETH_HLEN)
         return -EINVAL;
     memcpy(&type, (const uint8_t *)frame + 12, 2);
-    for (int i = 1; i < p->conf.n_types; i++)     /* the socket's type becomes the frame's */
+    for (int i = 1; i < p->conf.n_types;
+         i++) /* the socket's type becomes the frame's */
         if (p->socks[i].type == ntohs(type))
             s = &p->socks[i];
     if (send(s->fd, frame, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
@@ -332,7 +343,7 @@ packet_send(struct packet *p, const void *frame, size_t size)
         p->stats.tx_nobufs++;
     else
         p->stats.tx_errors++;
-    if (rc == -ENXIO || rc == -ENODEV)    /* gone; the socket's own error follows */
+    if (rc == -ENXIO || rc == -ENODEV) /* gone; the socket's own error follows */
         rc = -ENETDOWN;
     return rc;
 }
@@ -353,7 +364,7 @@ void
 packet_stats_get(struct packet *p, struct packet_stats *stats)
 {
     for (int i = 0; p->open && i < p->conf.n_types; i++) {
-        struct tpacket_stats ts;          /* reading sets them to zero */
+        struct tpacket_stats ts; /* reading sets them to zero */
         socklen_t n = sizeof(ts);
         if (getsockopt(p->socks[i].fd, SOL_PACKET, PACKET_STATISTICS, &ts, &n) == 0)
             p->stats.rx_lost += ts.tp_drops;

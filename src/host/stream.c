@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A stream that fails is only marked; on_close runs as a deferred call of the loop, so no
- * function here calls back into the owner that is calling it. Likewise memory: a stream that
- * its owner closes (maybe inside a callback) is freed by the deferred call. */
+/* A stream that fails is only marked; on_close runs as a deferred call of the loop, so
+ * no function here calls back into the owner that is calling it. Likewise memory: a
+ * stream that its owner closes (maybe inside a callback) is freed by the deferred call.
+ */
 #include "host/stream.h"
 #include "host/loop.h"
 #include <arpa/inet.h>
@@ -19,7 +20,7 @@
 
 #define WRITE_MAX   (1u << 20)
 #define ACCEPT_MAX  1024
-#define ACCEPT_TURN 64                    /* accepted per turn */
+#define ACCEPT_TURN 64 /* accepted per turn */
 #define CONNECT_US  5000000
 #define DEAD_US     10000000
 
@@ -37,7 +38,7 @@ struct stream {
     int fd;
     enum stream_state state;
     struct loop_watch *watch;
-    struct loop_timer *timer;             /* connect timeout */
+    struct loop_timer *timer; /* connect timeout */
     struct loop_call flush, later;
     struct stream_server *server;
     struct stream_conf conf;
@@ -45,9 +46,9 @@ struct stream {
     void *ctx;
     struct stream_addr peer;
     bool paused, want_room;
-    int code;                             /* of a FAILED stream */
+    int code; /* of a FAILED stream */
     const char *why;
-    uint8_t *out;                         /* waiting: [head, head+size) of cap */
+    uint8_t *out; /* waiting: [head, head+size) of cap */
     size_t head, size, cap;
 };
 
@@ -60,35 +61,37 @@ struct stream_server {
     struct stream_calls calls;
     void *ctx;
     struct stream_addr addr;
-    uint32_t n;                           /* streams that point here */
+    uint32_t n; /* streams that point here */
     bool closed;
 };
 
 bool
 stream_addr_parse(const char *text, struct stream_addr *a)
 {
-    const char *colon, *host = text;
+    const char *colon, *host;
+    bool is_unix = strncmp(text, "unix:", 5) == 0;
     char buf[IP_STR + 2], *end;
     size_t n;
     unsigned long port;
     memset(a, 0, sizeof(*a));
-    if (strncmp(text, "unix:", 5) == 0)
-        host = text += 5;
+    if (is_unix)
+        text += 5;
     if (*text == '/') {
         if (strlen(text) >= sizeof(a->path))
             return false;
         strcpy(a->path, text);
         return true;
     }
+    host = text;
     colon = strrchr(text, ':');
-    if (host != text || !colon || colon[1] < '0' || colon[1] > '9')
+    if (is_unix || !colon || colon[1] < '0' || colon[1] > '9')
         return false;
     n = (size_t)(colon - text);
     if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
         host++;
         n -= 2;
     } else if (memchr(text, ':', n)) {
-        return false;                     /* IPv6 needs its brackets */
+        return false; /* IPv6 needs its brackets */
     }
     if (n >= sizeof(buf))
         return false;
@@ -170,7 +173,7 @@ set_tcp_options(int fd, uint64_t dead_us)
 static struct stream_conf
 conf_of(const struct stream_conf *conf)
 {
-    struct stream_conf c = { 0 };
+    struct stream_conf c = {0};
     if (conf)
         c = *conf;
     if (!c.write_max)
@@ -265,7 +268,7 @@ drain(struct stream *s)
     }
     if (!s->size) {
         s->head = 0;
-        if (s->cap > STREAM_CHUNK) {      /* a burst's buffer is not kept */
+        if (s->cap > STREAM_CHUNK) { /* a burst's buffer is not kept */
             free(s->out);
             s->out = NULL;
             s->cap = 0;
@@ -360,7 +363,7 @@ on_event(void *ctx, int events)
     }
     if (s->state != OPEN || !(events & LOOP_IN))
         return;
-    if (s->paused) {                      /* not asked for: an error woke us */
+    if (s->paused) { /* not asked for: an error woke us */
         int e = socket_error(s);
         if (e)
             fail(s, -e, "connection lost");
@@ -368,7 +371,7 @@ on_event(void *ctx, int events)
     }
     n = recv(s->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
     if (n > 0) {
-        s->calls.on_data(s->ctx, s, chunk, (size_t)n);      /* may close s */
+        s->calls.on_data(s->ctx, s, chunk, (size_t)n); /* may close s */
         return;
     }
     if (n == 0) {
@@ -397,8 +400,8 @@ stream_new(struct loop *l, int fd, const struct stream_conf *conf,
     s->fd = fd;
     s->conf = *conf;
     s->calls = *calls;
-    s->flush = (struct loop_call){ .fn = on_flush, .ctx = s };
-    s->later = (struct loop_call){ .fn = on_later, .ctx = s };
+    s->flush = (struct loop_call){.fn = on_flush, .ctx = s};
+    s->later = (struct loop_call){.fn = on_later, .ctx = s};
     return s;
 }
 
@@ -440,8 +443,8 @@ on_accept(void *ctx, int events)
         } else if (fd >= 0) {
             accepted(sv, fd, &from);
         } else if ((errno == EMFILE || errno == ENFILE) && sv->spare_fd >= 0) {
-            /* No descriptor left: refuse the caller with the spare one, or the listening
-             * socket would wake us for ever. */
+            /* No descriptor left: refuse the caller with the spare one, or the
+             * listening socket would wake us for ever. */
             close(sv->spare_fd);
             fd = accept(sv->fd, NULL, NULL);
             if (fd >= 0)
@@ -480,8 +483,8 @@ listen_on(struct stream_server *sv, struct host_err *err)
     if (is_unix && chmod(sv->addr.path, sv->conf.mode))
         return host_fail(err, -errno, "%s: cannot set the mode: %m", sv->addr.path);
     if (listen(sv->fd, 512))
-        return host_fail(err, -errno, "cannot listen on %s: %m",
-            stream_addr_str(&sv->addr, text));
+        return host_fail(
+            err, -errno, "cannot listen on %s: %m", stream_addr_str(&sv->addr, text));
     return 0;
 }
 
@@ -500,7 +503,7 @@ stream_listen(struct stream_server **out, struct loop *l, const struct stream_ad
     sv->calls = *calls;
     sv->ctx = ctx;
     sv->addr = *a;
-    sv->later = (struct loop_call){ .fn = on_server_later, .ctx = sv };
+    sv->later = (struct loop_call){.fn = on_server_later, .ctx = sv};
     sv->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     rc = listen_on(sv, err);
     if (!rc)
@@ -558,14 +561,15 @@ stream_connect(struct stream **out, struct loop *l, const struct stream_addr *a,
     int rc, fd = socket(to.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     *out = NULL;
     if (fd < 0)
-        return host_fail(err, -errno, "%s: cannot open a socket: %m",
-            stream_addr_str(a, text));
+        return host_fail(
+            err, -errno, "%s: cannot open a socket: %m", stream_addr_str(a, text));
     if (!a->path[0])
         set_tcp_options(fd, c.dead_us);
     if (!a->path[0] && !ip_is_none(&c.local)) {
-        struct stream_addr local = { .ip = c.local };
+        struct stream_addr local = {.ip = c.local};
         if (bind(fd, &from.sa, addr_set(&from, &local))) {
-            rc = host_fail(err, -errno, "cannot connect from %s: %m; give this host the address",
+            rc = host_fail(err, -errno,
+                "cannot connect from %s: %m; give this host the address",
                 ip_str(&c.local, text));
             close(fd);
             return rc;
@@ -601,7 +605,7 @@ make_space(struct stream *s, size_t more)
 {
     if (s->head + s->size + more <= s->cap)
         return;
-    if (s->head >= s->cap / 2 && s->head) {     /* seldom enough to cost little */
+    if (s->head >= s->cap / 2 && s->head) { /* seldom enough to cost little */
         memmove(s->out, s->out + s->head, s->size);
         s->head = 0;
     }
@@ -622,7 +626,7 @@ stream_write(struct stream *s, const void *data, size_t size)
     if (s->state == FAILED || s->state == CLOSED)
         return -EPIPE;
     if (s->size + size > s->conf.write_max && s->state == OPEN)
-        drain(s);                         /* a burst of one step, the peer may well read */
+        drain(s); /* a burst of one step, the peer may well read */
     if (s->state == FAILED)
         return -EPIPE;
     if (s->size + size > s->conf.write_max) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One recvmmsg of 128 per turn, one sendmmsg of up to 128 per flush. A v6 socket speaks v4
- * in mapped addresses, which is how struct ip keeps them: a copy of 16 octets either way.
- * When the socket is full the queue stays as it is until the socket takes it; meanwhile new
- * datagrams are dropped, as the network would do. */
+/* One recvmmsg of 128 per turn, one sendmmsg of up to 128 per flush. A v6 socket speaks
+ * v4 in mapped addresses, which is how struct ip keeps them: a copy of 16 octets either
+ * way. When the socket is full the queue stays as it is until the socket takes it;
+ * meanwhile new datagrams are dropped, as the network would do. */
 #include "host/udp.h"
 #include "host/loop.h"
 #include <arpa/inet.h>
@@ -24,7 +24,7 @@ union sock_addr {
     struct sockaddr_in6 in6;
 };
 
-struct batch {                            /* what one mmsg call works on */
+struct batch { /* what one mmsg call works on */
     struct mmsghdr hdr[UDP_BATCH];
     struct iovec iov[UDP_BATCH];
     union sock_addr addr[UDP_BATCH];
@@ -40,7 +40,7 @@ struct udp {
     udp_recv_fn fn;
     void *ctx;
     struct batch rx, tx;
-    uint32_t tx_head, tx_n;               /* queued: [tx_head, tx_n) of tx */
+    uint32_t tx_head, tx_n; /* queued: [tx_head, tx_n) of tx */
     size_t tx_bytes;
     struct udp_stats stats;
 };
@@ -76,7 +76,7 @@ addr_get(const union sock_addr *a, struct ip *ip, uint16_t *port)
 static struct ip
 local_get(struct msghdr *h)
 {
-    struct ip ip = { { 0 } };
+    struct ip ip = {{0}};
     for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
         if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
             struct in_pktinfo pi;
@@ -97,17 +97,17 @@ local_set(int family, struct msghdr *h, uint8_t *ctrl, const struct ip *local)
     struct cmsghdr *c;
     memset(ctrl, 0, CTRL_SIZE);
     h->msg_control = ctrl;
-    h->msg_controllen = CTRL_SIZE;        /* CMSG_FIRSTHDR looks at it */
+    h->msg_controllen = CTRL_SIZE; /* CMSG_FIRSTHDR looks at it */
     c = CMSG_FIRSTHDR(h);
     if (family == AF_INET) {
-        struct in_pktinfo pi = { .ipi_spec_dst.s_addr = htonl(ip_to_v4(local)) };
+        struct in_pktinfo pi = {.ipi_spec_dst.s_addr = htonl(ip_to_v4(local))};
         c->cmsg_level = IPPROTO_IP;
         c->cmsg_type = IP_PKTINFO;
         c->cmsg_len = CMSG_LEN(sizeof(pi));
         memcpy(CMSG_DATA(c), &pi, sizeof(pi));
         h->msg_controllen = CMSG_SPACE(sizeof(pi));
     } else {
-        struct in6_pktinfo pi = { 0 };
+        struct in6_pktinfo pi = {0};
         memcpy(&pi.ipi6_addr, local->b, 16);
         c->cmsg_level = IPPROTO_IPV6;
         c->cmsg_type = IPV6_PKTINFO;
@@ -117,8 +117,8 @@ local_set(int family, struct msghdr *h, uint8_t *ctrl, const struct ip *local)
     }
 }
 
-/* Sends what the socket takes. A datagram that it refuses is dropped: the first of what is
- * left is always the refused one, since the call ends before it. */
+/* Sends what the socket takes. A datagram that it refuses is dropped: the first of what
+ * is left is always the refused one, since the call ends before it. */
 static void
 send_queue(struct udp *u)
 {
@@ -176,7 +176,7 @@ receive(struct udp *u)
         n_msgs++;
     }
     if (n_msgs)
-        u->fn(u->ctx, u, msgs, n_msgs);   /* may close u */
+        u->fn(u->ctx, u, msgs, n_msgs); /* may close u */
 }
 
 static void
@@ -192,19 +192,21 @@ on_event(void *ctx, int events)
 static int
 make_socket(struct udp *u, const struct udp_conf *conf, struct host_err *err)
 {
-    int on = 1, off = 0, size = (int)(conf->buffer_bytes ? conf->buffer_bytes : BUFFER_DEFAULT);
+    int on = 1, off = 0,
+        size = (int)(conf->buffer_bytes ? conf->buffer_bytes : BUFFER_DEFAULT);
     union sock_addr a;
     socklen_t n;
     char text[IP_STR];
-    u->family = !ip_is_none(&conf->address) && ip_is_v4(&conf->address) ? AF_INET : AF_INET6;
+    u->family =
+        !ip_is_none(&conf->address) && ip_is_v4(&conf->address) ? AF_INET : AF_INET6;
     u->fd = socket(u->family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (u->fd < 0 && errno == EAFNOSUPPORT && ip_is_none(&conf->address)) {
         u->family = AF_INET;
         u->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     }
     if (u->fd < 0)
-        return host_fail(err, -errno,
-            "cannot open a UDP socket: %m; raise the limit of open files");
+        return host_fail(
+            err, -errno, "cannot open a UDP socket: %m; raise the limit of open files");
     if (u->family == AF_INET6) {
         setsockopt(u->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
         setsockopt(u->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
@@ -218,16 +220,16 @@ make_socket(struct udp *u, const struct udp_conf *conf, struct host_err *err)
         setsockopt(u->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
     if (conf->device && setsockopt(u->fd, SOL_SOCKET, SO_BINDTODEVICE, conf->device,
                             (socklen_t)strlen(conf->device) + 1))
-        return host_fail(err, -errno, "cannot bind a UDP socket to interface %s: %m",
-            conf->device);
+        return host_fail(
+            err, -errno, "cannot bind a UDP socket to interface %s: %m", conf->device);
     n = addr_set(u->family, &a, &conf->address, conf->port);
     if (bind(u->fd, &a.sa, n)) {
         int rc = -errno;
         return host_fail(err, rc, "cannot bind UDP %s port %u: %m; %s",
             ip_is_none(&conf->address) ? "*" : ip_str(&conf->address, text), conf->port,
-            rc == -EADDRINUSE         ? "another program has it (ss -ulnp)"
-                : rc == -EADDRNOTAVAIL ? "give this host the address first"
-                                       : "check address and port");
+            rc == -EADDRINUSE      ? "another program has it (ss -ulnp)"
+            : rc == -EADDRNOTAVAIL ? "give this host the address first"
+                                   : "check address and port");
     }
     return 0;
 }
@@ -271,7 +273,7 @@ udp_open(struct udp **out, struct loop *l, const struct udp_conf *conf, udp_recv
     u->loop = l;
     u->fn = fn;
     u->ctx = ctx;
-    u->flush = (struct loop_call){ .fn = on_flush, .ctx = u };
+    u->flush = (struct loop_call){.fn = on_flush, .ctx = u};
     set_up_batches(u);
     rc = make_socket(u, conf, err);
     if (!rc)
