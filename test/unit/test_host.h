@@ -10,8 +10,8 @@
 #include <sched.h>
 #include <unistd.h>
 
-/* The condition is looked at after every turn; fails after two seconds (ten under a
- * loaded sanitizer run would hide a hang as well). */
+/* The condition is looked at before and after every turn, so it must not change
+ * anything. */
 #define TURN_UNTIL(l, cond)                                                            \
     do {                                                                               \
         uint64_t turn_end_ = loop_now_fresh(l) + 2000000;                              \
