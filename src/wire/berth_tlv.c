@@ -475,7 +475,7 @@ berth_tlv_decode(struct rd body, struct berth_tlv *tlv)
         return BERTH_TLV_SHORT;
     if (subtype != BERTH_SUBTYPE_VSI)
         return BERTH_TLV_OTHER;
-    if (version != BERTH_TLV_VERSION)
+    if (version != BERTH_WIRE_VERSION)
         return BERTH_TLV_VERSION;
     tlv->op = rd_u8(&body);
     tlv->phase = rd_u8(&body);
@@ -495,7 +495,7 @@ berth_tlv_encode(struct wr *w, uint32_t oui, const struct berth_tlv *tlv)
     size_t at = tlv_begin(w, TLV_ORG);
     wr_u24(w, oui);
     wr_u8(w, BERTH_SUBTYPE_VSI);
-    wr_u8(w, BERTH_TLV_VERSION);
+    wr_u8(w, BERTH_WIRE_VERSION);
     wr_u8(w, tlv->op);
     wr_u8(w, tlv->phase);
     wr_u8(w, tlv->flags);

@@ -10,7 +10,7 @@
 #define BERTH_OUI           0x424552
 #define BERTH_SUBTYPE_VSI   1            /* in VDP: this TLV */
 #define BERTH_SUBTYPE_HELLO 2            /* in LLDP: see wire/lldp.h */
-#define BERTH_TLV_VERSION       1
+#define BERTH_WIRE_VERSION  1
 
 enum berth_op {
     BERTH_OP_NONE, BERTH_OP_PREASSOC, BERTH_OP_ASSOC, BERTH_OP_SUSPEND, BERTH_OP_RESUME,
