@@ -23,7 +23,7 @@ enum vdp_code {
 };
 const char *vdp_code_str(uint8_t code);
 
-enum vdp_filter { VDP_FILTER_VID = 1, VDP_FILTER_MAC, VDP_FILTER_GROUP, VDP_FILTER_GROUP_MAC };
+enum vdp_filter_format { VDP_FILTER_VID = 1, VDP_FILTER_MAC, VDP_FILTER_GROUP, VDP_FILTER_GROUP_MAC };
 #define VDP_MGRID_SIZE  16
 #define VDP_VSI_FIXED   25               /* VSI TLV body without entries */
 #define VDP_ENTRIES_MAX 243              /* (511 - 25) / 2 */

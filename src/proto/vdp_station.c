@@ -1,0 +1,906 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Each VSI runs the table below. A VSI has at most one request with the bridge, so an
+ * answer can only be about that; one more waits behind it, a third takes the second's
+ * place. Queued VSIs are packed when the ECP link is ready, so a busy link makes full
+ * PDUs. */
+#include "proto/vdp_station.h"
+
+#include <string.h>
+
+#include "base/fsm.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "proto/vdp_filter.h"
+#include "proto/vdp_managers.h"
+
+enum { ST_NONE, ST_ASKING, ST_HELD, ST_REASKING, ST_BEATING, ST_LEAVING, N_STATES };
+enum {
+    EV_REQUEST,
+    EV_LEAVE,
+    EV_BEAT,
+    EV_OK,
+    EV_REFUSED,
+    EV_REFUSED_KEEP,
+    EV_TIMEOUT,
+    EV_DEASSOC,
+    EV_RESTART,
+    N_EVENTS
+};
+enum {
+    DO_NOTHING,
+    DO_SEND,
+    DO_DEFER,
+    DO_ACCEPT,
+    DO_GONE,
+    DO_REFUSE,
+    DO_REFUSE_KEEP,
+    DO_BEAT,
+    DO_BEAT_OK,
+    DO_LOST,
+    DO_TIMEOUT,
+    DO_DEASSOC,
+    DO_DEASSOC_QUIET,
+    DO_AGAIN,
+    N_ACTIONS
+};
+static const char *const state_names[] = {
+    "NONE", "ASKING", "HELD", "REASKING", "BEATING", "LEAVING"};
+static const char *const event_names[] = {"REQUEST", "LEAVE", "BEAT", "OK", "REFUSED",
+    "REFUSED_KEEP", "TIMEOUT", "DEASSOC", "RESTART"};
+static const char *const action_names[] = {"nothing", "send", "defer", "accept", "gone",
+    "refuse", "refuse-keep", "beat", "beat-ok", "lost", "timeout", "deassoc",
+    "deassoc-quiet", "again"};
+
+static const struct fsm_row rows[] = {
+    {ST_NONE,     EV_REQUEST,      ST_ASKING,   DO_SEND,          "S3-10, S3-20"                    },
+    {ST_NONE,     EV_LEAVE,        ST_LEAVING,  DO_SEND,          "S3-70: idempotent"               },
+
+    {ST_ASKING,   EV_REQUEST,      ST_ASKING,   DO_DEFER,         "one at a time"                   },
+    {ST_ASKING,   EV_LEAVE,        ST_ASKING,   DO_DEFER,         "one at a time"                   },
+    {ST_ASKING,   EV_OK,           ST_HELD,     DO_ACCEPT,        "S3-12"                           },
+    {ST_ASKING,   EV_REFUSED,      ST_NONE,     DO_REFUSE,        "S3-12"                           },
+    {ST_ASKING,   EV_TIMEOUT,      ST_NONE,     DO_TIMEOUT,       "41.5.5.9"                        },
+    {ST_ASKING,   EV_DEASSOC,      ST_ASKING,   DO_NOTHING,       "about an earlier life of the VSI"},
+    {ST_ASKING,   EV_RESTART,      ST_ASKING,   DO_AGAIN,         "E6"                              },
+
+    {ST_HELD,     EV_REQUEST,      ST_REASKING, DO_SEND,          "S3-21, S3-22"                    },
+    {ST_HELD,     EV_LEAVE,        ST_LEAVING,  DO_SEND,          "S3-70"                           },
+    {ST_HELD,     EV_BEAT,         ST_BEATING,  DO_BEAT,          "S3-80"                           },
+    {ST_HELD,     EV_DEASSOC,      ST_NONE,     DO_DEASSOC,       "RFC 8394 Req-6, Req-9"           },
+    {ST_HELD,     EV_RESTART,      ST_BEATING,  DO_BEAT,          "E6"                              },
+
+    {ST_REASKING, EV_REQUEST,      ST_REASKING, DO_DEFER,         "one at a time"                   },
+    {ST_REASKING, EV_LEAVE,        ST_REASKING, DO_DEFER,         "one at a time"                   },
+    {ST_REASKING, EV_OK,           ST_HELD,     DO_ACCEPT,        "S3-12"                           },
+    {ST_REASKING, EV_REFUSED,      ST_NONE,     DO_REFUSE,        "S3-12"                           },
+    {ST_REASKING, EV_REFUSED_KEEP, ST_HELD,     DO_REFUSE_KEEP,   "A9"                              },
+    {ST_REASKING, EV_TIMEOUT,      ST_NONE,     DO_TIMEOUT,       "41.5.5.9"                        },
+    {ST_REASKING, EV_DEASSOC,      ST_ASKING,   DO_DEASSOC,       "RFC 8394 Req-6, Req-9"           },
+    {ST_REASKING, EV_RESTART,      ST_REASKING, DO_AGAIN,         "E6"                              },
+
+    {ST_BEATING,  EV_REQUEST,      ST_BEATING,  DO_DEFER,         "one at a time"                   },
+    {ST_BEATING,  EV_LEAVE,        ST_BEATING,  DO_DEFER,         "one at a time"                   },
+    {ST_BEATING,  EV_OK,           ST_HELD,     DO_BEAT_OK,       "S3-80"                           },
+    {ST_BEATING,  EV_REFUSED,      ST_NONE,     DO_LOST,          "S3-80"                           },
+    {ST_BEATING,  EV_REFUSED_KEEP, ST_HELD,     DO_BEAT_OK,       "A9"                              },
+    {ST_BEATING,  EV_TIMEOUT,      ST_NONE,     DO_LOST,          "41.5.5.9"                        },
+    {ST_BEATING,  EV_DEASSOC,      ST_NONE,     DO_DEASSOC,       "RFC 8394 Req-6, Req-9"           },
+    {ST_BEATING,  EV_RESTART,      ST_BEATING,  DO_AGAIN,         "E6"                              },
+
+    {ST_LEAVING,  EV_REQUEST,      ST_LEAVING,  DO_DEFER,         "one at a time"                   },
+    {ST_LEAVING,  EV_LEAVE,        ST_LEAVING,  DO_DEFER,         "one at a time"                   },
+    {ST_LEAVING,  EV_OK,           ST_NONE,     DO_GONE,          "S3-70"                           },
+    {ST_LEAVING,  EV_REFUSED,      ST_NONE,     DO_REFUSE,        "A19"                             },
+    {ST_LEAVING,  EV_REFUSED_KEEP, ST_HELD,     DO_REFUSE_KEEP,   "A9, A19"                         },
+    {ST_LEAVING,  EV_TIMEOUT,      ST_NONE,     DO_TIMEOUT,       "41.5.5.9"                        },
+    {ST_LEAVING,  EV_DEASSOC,      ST_LEAVING,  DO_DEASSOC_QUIET, "it is leaving anyway"            },
+    {ST_LEAVING,  EV_RESTART,      ST_LEAVING,  DO_AGAIN,         "E6"                              },
+};
+static const struct fsm_def fsm_def = {"vdp-station", state_names, event_names,
+    action_names, N_STATES, N_EVENTS, N_ACTIONS, rows, sizeof rows / sizeof rows[0]};
+
+struct ask { /* one request of the user */
+    uint64_t cookie;
+    uint8_t type, hints, tries;
+    uint16_t org_size;
+    uint8_t *org; /* Berth's TLV, encoded */
+    struct vdp_filter filter;
+};
+struct vsi {
+    struct timer timer; /* response wait, or next keep-alive */
+    uint8_t state, manager, type_version;
+    bool queued, sent;      /* the request in `cur`, or the keep-alive of `held` */
+    uint32_t prev, next_in; /* queue of the manager id */
+    uint32_t type_id;
+    struct vsiid id;
+    struct ask *held, *cur, *next; /* accepted; with the bridge; waiting behind */
+};
+enum { TIMER_WAIT, TIMER_BEAT };
+struct queue {
+    uint32_t head, tail;
+};
+struct event {
+    struct vdp_station_out out; /* without what points into bytes */
+    uint16_t filter_size, org_size;
+    uint8_t *bytes;
+};
+struct vdp_station {
+    struct vdp_station_conf conf;
+    struct vdp_station_counters counters;
+    struct evb_timers timers;
+    struct ecp_link *link;
+    struct fsm fsm;
+    struct pool pool;
+    struct map map;
+    struct timers heap;
+    struct vdp_managers managers;
+    struct queue *queues;
+    uint8_t turn;
+    struct fifo events;
+    /* what the last output points to */
+    uint8_t *last_bytes;
+    struct vdp_entry entries[VDP_ENTRIES_MAX];
+    uint8_t frame[ECP_FRAME_MAX];
+};
+
+struct vdp_station_conf
+vdp_station_defaults(const struct mac *self)
+{
+    return (struct vdp_station_conf){
+        .self = *self,
+        .group = eth_mac_ncb,
+        .timers = {.retries = 3, .rte = 8, .rwd = 20, .rka = 20},
+        .gap_us = ECP_LINK_GAP_US,
+        .oui = BERTH_OUI,
+        .max_vsis = 16384,
+        .max_managers = 8,
+        .tries = 2,
+    };
+}
+
+uint64_t
+vdp_station_keepalive_us(const struct evb_timers *t)
+{
+    return evb_exp_us(t->rka);
+}
+
+uint64_t
+vdp_station_response_wait_us(const struct evb_timers *t)
+{
+    uint64_t ecp = (1 + 2 * (uint64_t)t->retries) * evb_exp_us(t->rte);
+    return (ecp + evb_exp_us(t->rwd)) * 3 / 2;
+}
+
+/* ---- the table of VSIs ---- */
+
+static struct vsi *
+vsi_at(const struct vdp_station *s, uint32_t h)
+{
+    return pool_at(&s->pool, h);
+}
+
+static struct vdp_key
+vsi_key(const struct vdp_station *s, const struct vsi *v)
+{
+    struct vdp_key key = {
+        .type_id = v->type_id, .type_version = v->type_version, .id = v->id};
+    memcpy(key.mgrid, s->managers.m[v->manager].id, sizeof key.mgrid);
+    return key;
+}
+
+static bool
+vsi_has_key(const void *ctx, uint32_t handle, const void *key)
+{
+    const struct vdp_station *s = ctx;
+    struct vdp_key k = vsi_key(s, vsi_at(s, handle));
+    return vdp_key_equal(&k, key);
+}
+
+static uint32_t
+hash_key(const struct vdp_station *s, const struct vdp_key *key)
+{
+    uint8_t b[VDP_MGRID_SIZE + 22];
+    struct wr w = wr_of(b, sizeof b);
+    wr_bytes(&w, key->mgrid, sizeof key->mgrid);
+    wr_u32(&w, key->type_id);
+    wr_u8(&w, key->type_version);
+    wr_u8(&w, key->id.format);
+    wr_bytes(&w, key->id.b, sizeof key->id.b);
+    return map_hash(&s->map, b, w.pos);
+}
+
+static uint32_t
+vsi_find(const struct vdp_station *s, const struct vdp_key *key)
+{
+    return map_find(&s->map, hash_key(s, key), key);
+}
+
+struct vdp_station *
+vdp_station_new(const struct vdp_station_conf *conf, uint64_t now_us)
+{
+    struct vdp_station *s = mem_alloc(sizeof *s);
+    s->conf = *conf;
+    if (s->conf.oui == 0)
+        s->conf.oui = BERTH_OUI;
+    if (s->conf.tries == 0)
+        s->conf.tries = 1;
+    s->timers = conf->timers;
+    struct ecp_link_conf link = {.self = conf->self,
+        .group = conf->group,
+        .extra = conf->extra,
+        .retries = conf->timers.retries,
+        .rte_us = evb_exp_us(conf->timers.rte),
+        .gap_us = conf->gap_us};
+    s->link = ecp_link_new(&link, now_us);
+    const char *why = NULL;
+    if (!fsm_init(&s->fsm, &fsm_def, &why)) /* our own table: held by a test */
+        log_err("vdp", "station table: %s", why);
+    pool_init(&s->pool, sizeof(struct vsi), conf->max_vsis);
+    map_init(&s->map, vsi_has_key, s, conf->seed);
+    timers_init(&s->heap);
+    vdp_managers_init(&s->managers, conf->max_managers);
+    s->queues = mem_alloc(s->managers.max * sizeof *s->queues);
+    fifo_init(&s->events, sizeof(struct event));
+    return s;
+}
+
+/* ---- requests ---- */
+
+static void
+ask_free(struct ask *a)
+{
+    if (!a)
+        return;
+    vdp_filter_clear(&a->filter);
+    mem_free(a->org);
+    mem_free(a);
+}
+
+static void
+enqueue(struct vdp_station *s, uint32_t h)
+{
+    struct vsi *v = vsi_at(s, h);
+    struct queue *q = &s->queues[v->manager];
+    v->sent = false;
+    timers_clear(&s->heap, &v->timer);
+    if (v->queued)
+        return;
+    v->queued = true;
+    v->prev = q->tail;
+    v->next_in = 0;
+    if (q->tail)
+        vsi_at(s, q->tail)->next_in = h;
+    else
+        q->head = h;
+    q->tail = h;
+}
+
+static void
+dequeue(struct vdp_station *s, uint32_t h)
+{
+    struct vsi *v = vsi_at(s, h);
+    struct queue *q = &s->queues[v->manager];
+    if (!v->queued)
+        return;
+    v->queued = false;
+    if (v->prev)
+        vsi_at(s, v->prev)->next_in = v->next_in;
+    else
+        q->head = v->next_in;
+    if (v->next_in)
+        vsi_at(s, v->next_in)->prev = v->prev;
+    else
+        q->tail = v->prev;
+}
+
+static void
+vsi_free(struct vdp_station *s, uint32_t h)
+{
+    struct vsi *v = vsi_at(s, h);
+    struct vdp_key key = vsi_key(s, v);
+    dequeue(s, h);
+    timers_clear(&s->heap, &v->timer);
+    map_del(&s->map, hash_key(s, &key), h);
+    s->managers.m[v->manager].refs--;
+    ask_free(v->held);
+    ask_free(v->cur);
+    ask_free(v->next);
+    pool_put(&s->pool, h);
+}
+
+void
+vdp_station_free(struct vdp_station *s)
+{
+    if (!s)
+        return;
+    uint32_t it = 0, h;
+    while ((h = map_each(&s->map, &it))) {
+        struct vsi *v = vsi_at(s, h);
+        ask_free(v->held);
+        ask_free(v->cur);
+        ask_free(v->next);
+    }
+    struct event e;
+    while (fifo_pop(&s->events, &e))
+        mem_free(e.bytes);
+    fifo_done(&s->events);
+    ecp_link_free(s->link);
+    fsm_done(&s->fsm);
+    map_done(&s->map);
+    pool_done(&s->pool);
+    timers_done(&s->heap);
+    vdp_managers_done(&s->managers);
+    mem_free(s->queues);
+    mem_free(s->last_bytes);
+    mem_free(s);
+}
+
+/* ---- events for the user ---- */
+
+/* `answer` is the bridge's TLV, or NULL: then the filter is that of the request. */
+static void
+emit(struct vdp_station *s, const struct vsi *v, enum vdp_station_event event,
+    const struct ask *a, const struct vdp_vsi *answer)
+{
+    uint8_t wire[VDP_FILTER_SIZE_MAX];
+    struct event e = {
+        .out = {.event = event, .key = vsi_key(s, v)}
+    };
+    if (a) {
+        e.out.cookie = a->cookie;
+        e.out.type = a->type;
+        e.out.filter_format = a->filter.format;
+        e.out.n_entries = a->filter.n;
+        vdp_filter_tagged(&a->filter, wire);
+    }
+    if (answer) {
+        e.out.code = answer->status & VDP_RSP_CODE;
+        e.out.keep = answer->status & VDP_RSP_KEEP;
+        e.out.hard = answer->status & VDP_RSP_HARD;
+        e.org_size = answer->org_size;
+    }
+    e.filter_size = (uint16_t)(e.out.n_entries * vdp_entry_size(e.out.filter_format));
+    if (e.filter_size + e.org_size)
+        e.bytes = mem_alloc((size_t)e.filter_size + e.org_size);
+    if (e.filter_size)
+        memcpy(e.bytes, wire, e.filter_size);
+    if (e.org_size)
+        memcpy(e.bytes + e.filter_size, answer->org, e.org_size);
+    *(struct event *)fifo_push(&s->events) = e;
+}
+
+/* ---- the machine ---- */
+
+static void
+arm_beat(struct vdp_station *s, uint32_t h, uint64_t now_us)
+{
+    timers_set(&s->heap, &vsi_at(s, h)->timer,
+        now_us + vdp_station_keepalive_us(&s->timers), TIMER_BEAT, h);
+}
+
+/* What goes to the bridge quotes the tags that the VSI has. */
+static void
+begin(struct vdp_station *s, uint32_t h, struct ask *a)
+{
+    struct vsi *v = vsi_at(s, h);
+    if (v->held) {
+        uint8_t wire[VDP_FILTER_SIZE_MAX];
+        memcpy(wire, vdp_filter_asked(&a->filter),
+            (size_t)a->filter.n * vdp_entry_size(a->filter.format));
+        vdp_filter_retag(&v->held->filter, a->filter.format, a->filter.n, wire);
+        vdp_filter_set(&a->filter, a->filter.format, a->filter.n, wire, wire);
+    }
+    v->cur = a;
+    enqueue(s, h);
+}
+
+static void
+accept(struct vdp_station *s, uint32_t h, const struct vdp_vsi *answer, uint64_t now_us)
+{
+    struct vsi *v = vsi_at(s, h);
+    struct ask *a = v->cur;
+    vdp_filter_set(
+        &a->filter, a->filter.format, a->filter.n, answer->filter, answer->filter);
+    emit(s, v, VDP_STATION_RESULT, a, answer);
+    ask_free(v->held);
+    v->held = a;
+    v->cur = NULL;
+    arm_beat(s, h, now_us);
+}
+
+static void
+drop_cur(struct vsi *v)
+{
+    ask_free(v->cur);
+    v->cur = NULL;
+}
+
+static void
+drop_held(struct vsi *v)
+{
+    ask_free(v->held);
+    v->held = NULL;
+}
+
+struct input {       /* of one step */
+    struct ask *ask; /* EV_REQUEST, EV_LEAVE: owned by the VSI from then on */
+    const struct vdp_vsi *answer;
+};
+
+static void
+act(struct vdp_station *s, uint32_t h, uint8_t action, const struct input *in,
+    uint64_t now_us)
+{
+    struct vsi *v = vsi_at(s, h);
+    struct vdp_station_counters *c = &s->counters;
+    switch (action) {
+    case DO_NOTHING:
+        break;
+    case DO_SEND:
+        begin(s, h, in->ask);
+        break;
+    case DO_DEFER:
+        if (v->next) {
+            c->superseded++;
+            emit(s, v, VDP_STATION_SUPERSEDED, v->next, NULL);
+            ask_free(v->next);
+        }
+        v->next = in->ask;
+        break;
+    case DO_ACCEPT:
+        c->results++;
+        accept(s, h, in->answer, now_us);
+        break;
+    case DO_GONE:
+    case DO_REFUSE:
+        c->results++;
+        emit(s, v, VDP_STATION_RESULT, v->cur, in->answer);
+        drop_cur(v);
+        drop_held(v);
+        break;
+    case DO_REFUSE_KEEP:
+        c->results++;
+        emit(s, v, VDP_STATION_RESULT, v->cur, in->answer);
+        drop_cur(v);
+        arm_beat(s, h, now_us);
+        break;
+    case DO_BEAT:
+        c->keepalives++;
+        v->held->tries = 0;
+        enqueue(s, h);
+        break;
+    case DO_BEAT_OK:
+        arm_beat(s, h, now_us);
+        break;
+    case DO_LOST:
+        c->lost++;
+        emit(s, v, VDP_STATION_LOST, v->held, in->answer);
+        drop_held(v);
+        break;
+    case DO_TIMEOUT:
+        c->timeouts++;
+        emit(s, v, VDP_STATION_TIMEOUT, v->cur, NULL);
+        drop_cur(v);
+        drop_held(v);
+        break;
+    case DO_DEASSOC:
+        c->deassocs++;
+        emit(s, v, VDP_STATION_DEASSOC, v->held, in->answer);
+        drop_held(v);
+        break;
+    case DO_DEASSOC_QUIET:
+        drop_held(v);
+        break;
+    case DO_AGAIN:
+        enqueue(s, h);
+        break;
+    default: /* not ours: the table has no other */
+        break;
+    }
+}
+
+/* One event, and then the request that waited for it. */
+static void
+step(struct vdp_station *s, uint32_t h, uint8_t event, const struct input *in,
+    uint64_t now_us)
+{
+    char who[VSIID_STR];
+    struct vsi *v = vsi_at(s, h);
+    const struct fsm_row *row =
+        fsm_step(&s->fsm, &v->state, event, vsiid_str(&v->id, who));
+    if (!row) {
+        if (in->ask)
+            ask_free(in->ask);
+        return;
+    }
+    if (row->to == ST_NONE || row->to == ST_HELD) {
+        dequeue(s, h);
+        v->sent = false;
+        timers_clear(&s->heap, &v->timer);
+    }
+    act(s, h, row->action, in, now_us);
+    if ((v->state == ST_NONE || v->state == ST_HELD) && v->next) {
+        struct input again = {.ask = v->next};
+        v->next = NULL;
+        step(s, h, again.ask->type == VDP_DEASSOC ? EV_LEAVE : EV_REQUEST, &again,
+            now_us);
+    } else if (v->state == ST_NONE) {
+        vsi_free(s, h);
+    }
+}
+
+/* ---- requests in ---- */
+
+bool
+vdp_station_op(struct vdp_station_request *r, enum berth_op op, enum berth_phase phase)
+{
+    static const struct {
+        uint8_t type;
+        bool m, s;
+    } map[BERTH_N_OPS] = {
+        [BERTH_OP_PREASSOC] = {VDP_PREASSOC, false, false},
+        [BERTH_OP_ASSOC] = {VDP_ASSOC,    false, false},
+        [BERTH_OP_SUSPEND] = {VDP_ASSOC,    false, true },
+        [BERTH_OP_RESUME] = {VDP_ASSOC,    false, false},
+        [BERTH_OP_EMIGRATE] = {VDP_ASSOC,    false, true },
+        [BERTH_OP_IMMIGRATE] = {VDP_ASSOC,    true,  false},
+        [BERTH_OP_TERMINATE] = {VDP_DEASSOC,  false, false},
+        [BERTH_OP_ADDRESSES] = {VDP_ASSOC,    false, false},
+    };
+    if (op >= BERTH_N_OPS || map[op].type == 0)
+        return false;
+    r->type = map[op].type;
+    if (op == BERTH_OP_IMMIGRATE && phase == BERTH_PHASE_PRE)
+        r->type = VDP_PREASSOC;
+    r->m = map[op].m;
+    r->s = map[op].s;
+    r->has_berth = true;
+    r->berth.op = op;
+    r->berth.phase = phase;
+    return true;
+}
+
+static bool
+put_filter(struct ask *a, const struct vdp_station_request *r, const struct vsi *v)
+{
+    uint8_t wire[VDP_FILTER_SIZE_MAX];
+    if (r->filter_format == 0) {
+        const struct ask *last = !v        ? NULL
+                                 : v->next ? v->next
+                                 : v->cur  ? v->cur
+                                           : v->held;
+        if (!last)
+            return false;
+        vdp_filter_tagged(&last->filter, wire);
+        vdp_filter_set(&a->filter, last->filter.format, last->filter.n, wire, wire);
+        return true;
+    }
+    if (r->n_entries == 0 || r->n_entries > vdp_entries_max(r->filter_format))
+        return false;
+    for (uint16_t i = 0; i < r->n_entries; i++) {
+        if (r->entries[i].vid > VID_MAX)
+            return false;
+        vdp_entry_put(r->filter_format, wire, i, &r->entries[i]);
+    }
+    vdp_filter_set(&a->filter, r->filter_format, r->n_entries, wire, wire);
+    return true;
+}
+
+static struct ask *
+ask_new(const struct vdp_station *s, const struct vdp_station_request *r,
+    const struct vsi *v)
+{
+    if (r->type < VDP_PREASSOC || r->type > VDP_DEASSOC ||
+        r->key.id.format < VSIID_IPV4 || r->key.id.format > VSIID_UUID ||
+        r->key.type_id > 0xffffff)
+        return NULL;
+    uint8_t org[TLV_HEADER_SIZE + TLV_BODY_MAX];
+    struct wr w = wr_of(org, sizeof org);
+    if (r->has_berth)
+        berth_tlv_encode(&w, s->conf.oui, &r->berth);
+    if (w.err)
+        return NULL;
+    struct ask *a = mem_alloc(sizeof *a);
+    a->cookie = r->cookie;
+    a->type = r->type;
+    a->hints = (r->m ? VDP_REQ_M : 0) | (r->s ? VDP_REQ_S : 0);
+    if (!put_filter(a, r, v)) {
+        ask_free(a);
+        return NULL;
+    }
+    if (w.pos) {
+        a->org = mem_alloc(w.pos);
+        memcpy(a->org, org, w.pos);
+        a->org_size = (uint16_t)w.pos;
+    }
+    return a;
+}
+
+static uint32_t
+vsi_add(struct vdp_station *s, const struct vdp_key *key)
+{
+    uint8_t manager = vdp_managers_get(&s->managers, key->mgrid);
+    uint32_t h = manager == VDP_MANAGER_NONE ? 0 : pool_get(&s->pool);
+    if (h == 0)
+        return 0;
+    struct vsi *v = vsi_at(s, h);
+    v->state = ST_NONE;
+    v->manager = manager;
+    v->type_id = key->type_id;
+    v->type_version = key->type_version;
+    v->id = key->id;
+    s->managers.m[manager].refs++;
+    map_add(&s->map, hash_key(s, key), h);
+    return h;
+}
+
+bool
+vdp_station_request(
+    struct vdp_station *s, const struct vdp_station_request *r, uint64_t now_us)
+{
+    uint32_t h = vsi_find(s, &r->key);
+    struct input in = {.ask = ask_new(s, r, h ? vsi_at(s, h) : NULL)};
+    if (!in.ask)
+        return false;
+    if (h == 0)
+        h = vsi_add(s, &r->key);
+    if (h == 0) {
+        s->counters.refused_limit++;
+        ask_free(in.ask);
+        return false;
+    }
+    s->counters.requests++;
+    step(s, h, r->type == VDP_DEASSOC ? EV_LEAVE : EV_REQUEST, &in, now_us);
+    return true;
+}
+
+void
+vdp_station_forget(struct vdp_station *s, const struct vdp_key *key)
+{
+    uint32_t h = vsi_find(s, key);
+    if (h)
+        vsi_free(s, h);
+}
+
+void
+vdp_station_set_peer(struct vdp_station *s, const struct evb_timers *timers, bool berth,
+    bool restarted, uint64_t now_us)
+{
+    s->timers = *timers;
+    ecp_link_set_timers(s->link, timers->retries, evb_exp_us(timers->rte));
+    ecp_link_set_gap(s->link, berth ? 0 : s->conf.gap_us);
+    if (!restarted)
+        return;
+    ecp_link_reset_peer(s->link);
+    uint32_t it = 0, h;
+    while ((h = map_each(&s->map, &it))) /* RESTART frees no VSI */
+        step(s, h, EV_RESTART, &(struct input){.ask = NULL}, now_us);
+}
+
+/* ---- answers ---- */
+
+/* What was asked for is what was answered, but for VIDs left open and the PCP. */
+static bool
+answer_fits(const struct ask *a, const struct vdp_vsi *answer, bool keepalive)
+{
+    const struct vdp_filter *f = &a->filter;
+    if (answer->filter_format != f->format || answer->n_entries != f->n)
+        return false;
+    const uint8_t *asked = vdp_filter_asked(f);
+    size_t size = (size_t)f->n * vdp_entry_size(f->format);
+    if (keepalive) /* another tag than before is no confirmation of it */
+        return memcmp(asked, answer->filter, size) == 0;
+    if (!vdp_filter_alike(f->format, f->n, asked, answer->filter))
+        return false;
+    for (uint16_t i = 0; i < f->n; i++) {
+        uint16_t vid = vdp_entry_get(f->format, asked, i).vid;
+        if (vid && vid != vdp_entry_get(f->format, answer->filter, i).vid)
+            return false;
+    }
+    return true;
+}
+
+static void
+take_answer(
+    struct vdp_station *s, uint32_t h, const struct vdp_vsi *answer, uint64_t now_us)
+{
+    struct vsi *v = vsi_at(s, h);
+    const struct ask *a = v->state == ST_BEATING ? v->held : v->cur;
+    struct vdp_vsi as_read = *answer;
+    struct input in = {.answer = &as_read};
+    if (!a || !v->sent || a->type != answer->type) {
+        s->counters.rx_unmatched++;
+        return;
+    }
+    uint8_t event = EV_OK;
+    if (answer->status & VDP_RSP_CODE) {
+        bool kept = answer->status & VDP_RSP_KEEP && v->held;
+        event = kept ? EV_REFUSED_KEEP : EV_REFUSED;
+    } else if (a->type != VDP_DEASSOC &&
+               !answer_fits(a, answer, v->state == ST_BEATING)) {
+        as_read.status = VDP_RSP_ACK | VDP_CODE_FORMAT;
+        event = EV_REFUSED;
+    }
+    step(s, h, event, &in, now_us);
+}
+
+static void
+take_pdu(struct vdp_station *s, const uint8_t *payload, size_t size, uint64_t now_us)
+{
+    struct vdp_pdu pdu;
+    enum vdp_reason reason = vdp_decode(payload, size, &pdu);
+    s->counters.rx_pdus++;
+    s->counters.rx_malformed += pdu.n_bad;
+    if (reason != VDP_GOOD) {
+        s->counters.rx_no_mgrid++;
+        return;
+    }
+    for (uint16_t i = 0; i < pdu.n_vsis; i++) {
+        const struct vdp_vsi *answer = &pdu.vsis[i];
+        s->counters.rx_vsis++;
+        if (answer->reason != VDP_GOOD) {
+            s->counters.rx_malformed++;
+            continue;
+        }
+        struct vdp_key key = {.type_id = answer->type_id,
+            .type_version = answer->type_version,
+            .id = answer->id};
+        memcpy(key.mgrid, pdu.mgrid, sizeof key.mgrid);
+        uint32_t h = vsi_find(s, &key);
+        if (h == 0)
+            s->counters.rx_unmatched++;
+        else if (answer->status & VDP_RSP_ACK)
+            take_answer(s, h, answer, now_us);
+        else if (answer->type == VDP_DEASSOC)
+            step(s, h, EV_DEASSOC, &(struct input){.answer = answer}, now_us);
+        else
+            s->counters.rx_unmatched++;
+    }
+}
+
+void
+vdp_station_input(
+    struct vdp_station *s, const uint8_t *frame, size_t size, uint64_t now_us)
+{
+    const uint8_t *payload;
+    size_t n;
+    if (ecp_link_input(s->link, frame, size, now_us, &payload, &n) == ECP_LINK_DELIVER)
+        take_pdu(s, payload, n, now_us);
+}
+
+/* ---- outputs ---- */
+
+static bool
+has_queued(const struct vdp_station *s)
+{
+    for (uint8_t i = 0; i < s->managers.max; i++)
+        if (s->queues[i].head)
+            return true;
+    return false;
+}
+
+uint64_t
+vdp_station_deadline(const struct vdp_station *s)
+{
+    if (s->events.n)
+        return 0;
+    uint64_t due = timers_deadline(&s->heap), at = ecp_link_deadline(s->link);
+    if (at == TIMER_NEVER && has_queued(s))
+        at = ecp_link_ready_at(s->link);
+    return at < due ? at : due;
+}
+
+static void
+run_timers(struct vdp_station *s, uint64_t now_us)
+{
+    uint32_t kind, h;
+    while (timers_pop(&s->heap, now_us, &kind, &h)) {
+        struct vsi *v = vsi_at(s, h);
+        struct ask *a = v->cur ? v->cur : v->held;
+        if (kind == TIMER_BEAT)
+            step(s, h, EV_BEAT, &(struct input){.ask = NULL}, now_us);
+        else if (++a->tries < s->conf.tries)
+            enqueue(s, h);
+        else
+            step(s, h, EV_TIMEOUT, &(struct input){.ask = NULL}, now_us);
+    }
+}
+
+static void
+pack(struct vdp_station *s, uint64_t now_us)
+{
+    uint8_t payload[ECP_PAYLOAD_MAX], wire[VDP_FILTER_SIZE_MAX];
+    struct wr w = wr_of(payload, sizeof payload);
+    uint8_t slot = s->turn % s->managers.max;
+    while (s->queues[slot].head == 0)
+        slot = (slot + 1) % s->managers.max;
+    vdp_encode_mgrid(&w, s->managers.m[slot].id);
+    uint32_t h;
+    while ((h = s->queues[slot].head)) {
+        struct vsi *v = vsi_at(s, h);
+        const struct ask *a = v->state == ST_BEATING ? v->held : v->cur;
+        struct vdp_vsi tlv = {.type = a->type,
+            .status = a->hints,
+            .type_id = v->type_id,
+            .type_version = v->type_version,
+            .id = v->id,
+            .filter_format = a->filter.format,
+            .n_entries = a->filter.n,
+            .filter = wire,
+            .org = a->org,
+            .org_size = a->org_size};
+        if (w.pos + vdp_vsi_size(&tlv) + TLV_HEADER_SIZE > sizeof payload)
+            break;
+        vdp_filter_tagged(&a->filter, wire);
+        vdp_encode_vsi(&w, &tlv);
+        dequeue(s, h);
+        v->sent = true;
+        timers_set(&s->heap, &v->timer,
+            now_us + vdp_station_response_wait_us(&s->timers), TIMER_WAIT, h);
+        s->counters.tx_vsis++;
+    }
+    vdp_encode_end(&w);
+    s->counters.tx_pdus++;
+    ecp_link_send(s->link, payload, w.pos, now_us);
+    s->turn = (uint8_t)(slot + 1) % s->managers.max;
+}
+
+static bool
+give_frame(struct vdp_station *s, uint64_t now_us, struct vdp_station_out *out)
+{
+    size_t n = ecp_link_output(s->link, now_us, s->frame);
+    if (n == 0)
+        return false;
+    memset(out, 0, sizeof *out);
+    out->event = VDP_STATION_FRAME;
+    out->frame = s->frame;
+    out->frame_size = n;
+    return true;
+}
+
+static bool
+give_event(struct vdp_station *s, struct vdp_station_out *out)
+{
+    struct event e;
+    if (!fifo_pop(&s->events, &e))
+        return false;
+    mem_free(s->last_bytes);
+    s->last_bytes = e.bytes;
+    *out = e.out;
+    for (uint16_t i = 0; i < e.out.n_entries; i++)
+        s->entries[i] = vdp_entry_get(e.out.filter_format, e.bytes, i);
+    out->entries = s->entries;
+    if (e.org_size == 0)
+        return true;
+    struct rd r = rd_of(e.bytes + e.filter_size, e.org_size);
+    struct vdp_org org;
+    while (!out->has_berth && vdp_org_next(&r, &org))
+        out->has_berth = org.oui == s->conf.oui &&
+                         berth_tlv_decode(org.body, &out->berth) == BERTH_TLV_GOOD;
+    return true;
+}
+
+bool
+vdp_station_output(struct vdp_station *s, uint64_t now_us, struct vdp_station_out *out)
+{
+    run_timers(s, now_us);
+    if (give_frame(s, now_us, out) || give_event(s, out))
+        return true;
+    if (!ecp_link_ready(s->link, now_us) || !has_queued(s))
+        return false;
+    pack(s, now_us);
+    return give_frame(s, now_us, out);
+}
+
+uint32_t
+vdp_station_n_vsis(const struct vdp_station *s)
+{
+    return s->pool.n;
+}
+
+const struct vdp_station_counters *
+vdp_station_counters(const struct vdp_station *s)
+{
+    return &s->counters;
+}
