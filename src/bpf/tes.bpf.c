@@ -27,12 +27,12 @@
         __type(value, value_type);                                                        \
     } map_name SEC(".maps")
 
-/* Sizes are set by the loader. */
+/* Empty hashes cost their buckets only, so the sizes are fixed: a pinned map always fits. */
 MAP(uplinks, HASH, __u32, struct tes_uplink, TES_UPLINKS, 0);
 MAP(ifindexes, ARRAY, __u32, __u32, TES_UPLINKS, 0);         /* by number of the uplink */
-MAP(vms, HASH, __u32, struct tes_vm, 1024, BPF_F_NO_PREALLOC);
-MAP(macs, HASH, struct tes_mac_key, struct tes_mac, 1024, BPF_F_NO_PREALLOC);
-MAP(groups, HASH, struct tes_group_key, struct tes_group, 1024, BPF_F_NO_PREALLOC);
+MAP(vms, HASH, __u32, struct tes_vm, TES_VMS_MAX, BPF_F_NO_PREALLOC);
+MAP(macs, HASH, struct tes_mac_key, struct tes_mac, TES_VMS_MAX, BPF_F_NO_PREALLOC);
+MAP(groups, HASH, struct tes_group_key, struct tes_group, TES_VMS_MAX, BPF_F_NO_PREALLOC);
 MAP(counters, PERCPU_ARRAY, __u32, struct tes_counters, 1, 0);
 MAP(jumps, PROG_ARRAY, __u32, __u32, TES_N_JUMPS, 0);
 

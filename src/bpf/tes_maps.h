@@ -8,6 +8,7 @@
 
 #define TES_LAYOUT  1
 #define TES_UPLINKS 64
+#define TES_VMS_MAX 65536
 #define TES_MEMBERS 32                   /* VMs per chunk of a VLAN's list */
 #define TES_CHUNKS  33                   /* tail calls end at 33: 1056 VMs per VLAN */
 
