@@ -160,7 +160,7 @@ class Daemon:
                 for line in lines:
                     row = json.loads(line)
                     rows.append(row)
-                    if row.get("end"):
+                    if "ok" in row:
                         return rows
 
     def rows(self, cmd, **arguments):

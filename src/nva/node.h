@@ -31,15 +31,16 @@ enum nva_in_type {
 };
 struct nva_in {
     uint8_t type;
-    uint32_t conn, id;
+    uint64_t conn;                       /* a stream's or a control client's number */
+    uint32_t id;
     int status;
     const struct vn_rec *vn;             /* LOAD_VN */
     uint32_t vni;                        /* LOAD_EPOCH: key and highest epoch; vni 0: global high water */
     struct mac mac;
     uint64_t epoch, migration_id;
     const char *name;                    /* LOAD_NVE */
-    const uint8_t *p;
-    uint32_t size;
+    const uint8_t *p;                    /* STREAM_OPEN: at least 32 octets nobody can guess */
+    uint32_t size;                       /* CONTROL_MORE: octets the reader can take */
     struct ip from;                      /* STREAM_OPEN, UDP */
     uint16_t from_port;
 };
@@ -52,9 +53,10 @@ enum nva_out_type {
 };
 struct nva_out {
     uint8_t type;
-    uint8_t last;                        /* CONTROL */
+    uint8_t last;                        /* CONTROL: 0 more on CONTROL_MORE, 1 ok, 2 p is the error */
     uint8_t store;                       /* enum nva_store_op */
-    uint32_t conn, id;
+    uint64_t conn;
+    uint32_t id;
     struct vn_rec vn;
     uint32_t vni;
     struct mac mac;

@@ -68,13 +68,14 @@ struct nve_in {
     uint8_t type;                        /* enum nve_in_type */
     uint32_t port;                       /* FRAME, PORT */
     uint32_t id;                         /* DP_DONE, JOURNAL_DONE: of the output */
-    uint32_t conn;                       /* CONTROL*: connection number */
+    uint64_t conn;                       /* CONTROL*: connection number */
     int status;                          /* DP_DONE, JOURNAL_DONE: 0 or -errno */
     uint8_t up;                          /* PORT: carrier */
     uint8_t kind;                        /* RESTORE */
     struct mac mac;                      /* PORT: address of the port */
     const struct dp_event *event;        /* DP_EVENT */
-    const uint8_t *p;                    /* FRAME, RESTORE, STREAM_DATA, UDP, CONTROL */
+    const uint8_t *p;                    /* FRAME, RESTORE, STREAM_DATA, UDP, CONTROL; STREAM_OPEN:
+                                          * at least 32 octets that nobody can guess (K5) */
     uint32_t size;
     struct ip from;                      /* UDP */
     uint16_t from_port;
@@ -87,13 +88,17 @@ enum nve_out_type {
     NVE_OUT_STREAM_CONNECT,              /* to authority number `index` of the configuration */
     NVE_OUT_STREAM_DATA, NVE_OUT_STREAM_CLOSE,
     NVE_OUT_UDP,
-    NVE_OUT_CONTROL,                     /* one JSON line; last=1 ends the reply */
+    NVE_OUT_CONTROL,                     /* whole JSON lines of a reply; last says what follows */
     NVE_OUT_COUNTERS                     /* please read the data plane's counters */
 };
+/* MORE: there are further rows, made on CONTROL_MORE (size = octets the reader can take).
+ * ERROR: p is the sentence that says why, not a row. */
+enum nve_control_end { CONTROL_MORE, CONTROL_OK, CONTROL_ERROR };
 struct nve_out {
     uint8_t type;
-    uint32_t port, id, conn, index;
-    uint8_t last;
+    uint32_t port, id, index;
+    uint64_t conn;
+    uint8_t last;                        /* CONTROL: enum nve_control_end */
     uint8_t kind;                        /* JOURNAL */
     const uint8_t *key;
     uint16_t key_size;

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mapping plane by LISP (K5): the session with the authority carries registrations,
+ * epochs, subscriptions, VN records and pushes; questions on a miss go by UDP (S4-31). This
+ * file only translates: struct mapping_rec <-> struct lisp_record, ids <-> refs.
+ *
+ * References of the session are the edge's output ids; withdrawals carry none. A VN look-up's
+ * ref is an index into `asks`, because its answer may be "no such VN", which names no VN. */
+#include "nve/node_int.h"
+#include "base/log.h"
+#include "proto/lisp_pull.h"
+#include "proto/lisp_session.h"
+#include "wire/berth_tlv.h"
+#include <errno.h>
+#include <string.h>
+
+#define ASKS_MAX 4096
+#define REF_VN (1ull << 40)              /* refs of VN look-ups, beyond every output id */
+
+struct map_lisp {
+    struct nve *n;
+    struct lisp_session *session;
+    struct lisp_pull *pull;
+    struct pool asks;                    /* of struct vn_rec */
+    uint32_t authority;                  /* index of the one to connect to next */
+    uint64_t since_us, registered;
+};
+
+struct map_lisp *
+map_lisp_new(struct nve *n)
+{
+    struct map_lisp *m = mem_alloc(sizeof *m);
+    struct lisp_dialect d = lisp_dialect_default;
+    if (n->conf.oui)
+        d.oui = n->conf.oui;
+    struct lisp_session_conf s = {.id = n->conf.edge.name, .vtep = n->conf.edge.vtep,
+        .key = (const uint8_t *)n->conf.key, .key_size = strlen(n->conf.key),
+        .seed = rng_next(&n->rng), .dialect = d};
+    struct lisp_pull_conf p = {.self = n->conf.edge.vtep, .port = LISP_PORT,
+        .server = n->conf.authority_udp, .server_port = n->conf.authority_udp_port,
+        .seed = rng_next(&n->rng), .dialect = d};
+    m->n = n;
+    m->since_us = n->now_us;
+    m->session = lisp_session_new_client(&s, n->now_us);
+    m->pull = lisp_pull_new(&p, n->now_us);
+    pool_init(&m->asks, sizeof(struct vn_rec), ASKS_MAX);
+    return m;
+}
+
+void
+map_lisp_free(struct map_lisp *m)
+{
+    if (!m)
+        return;
+    lisp_session_free(m->session);
+    lisp_pull_free(m->pull);
+    pool_done(&m->asks);
+    mem_free(m);
+}
+
+/* ---- records ---- */
+
+static void
+record_of(const struct mapping_rec *r, const struct lisp_eid *eid, struct lisp_record *to)
+{
+    memset(to, 0, sizeof *to);
+    to->eid = eid ? *eid : lisp_eid_mac(r->vni, &r->mac);
+    to->ttl_min = LISP_TTL_FOREVER;      /* the session is the life of it, not a clock */
+    to->authoritative = true;
+    to->version = lisp_version_of(r->epoch);
+    to->n_rlocs = 1;
+    struct lisp_rloc *l = &to->rlocs[0];
+    l->ip = l->owner = r->owner;
+    l->prio = 1;
+    l->weight = 100;
+    l->local = l->reachable = true;
+    l->has_mac = l->has_epoch = true;
+    l->mac = r->mac;
+    l->epoch = r->epoch;
+    l->migration_id = r->migration_id;
+    l->low_trust = r->low_trust;
+    l->n_ips = r->n_ips < LISP_IPS_MAX ? r->n_ips : LISP_IPS_MAX;
+    memcpy(l->ips, r->ips, l->n_ips * sizeof l->ips[0]);
+}
+
+/* false: a record that names no MAC, or no place: nothing an edge could use */
+static bool
+mapping_of(const struct lisp_record *rec, struct mapping_rec *to)
+{
+    const struct lisp_rloc *l = rec->n_rlocs ? &rec->rlocs[0] : NULL;
+    memset(to, 0, sizeof *to);
+    to->vni = rec->eid.vni;
+    if (rec->eid.kind == LISP_EID_MAC)
+        to->mac = rec->eid.mac;
+    else if (l && l->has_mac)
+        to->mac = l->mac;
+    else
+        return false;
+    if (!l)
+        return true;                     /* a withdrawal */
+    to->owner = ip_is_none(&l->owner) ? l->ip : l->owner;
+    to->epoch = l->has_epoch ? l->epoch : 0;
+    to->migration_id = l->migration_id;
+    to->low_trust = l->low_trust;
+    for (; to->n_ips < l->n_ips && to->n_ips < TNS_IPS_MAX; to->n_ips++)
+        to->ips[to->n_ips] = l->ips[to->n_ips];
+    if (!to->n_ips && rec->eid.kind == LISP_EID_IP)
+        to->ips[to->n_ips++] = rec->eid.ip;
+    return true;
+}
+
+static struct lisp_eid
+eid_of(uint32_t vni, const struct mac *mac, const struct ip *ip)
+{
+    return ip_is_none(ip) ? lisp_eid_mac(vni, mac) : lisp_eid_ip(vni, ip);
+}
+
+/* ---- from the edge ---- */
+
+void
+map_lisp_edge(struct map_lisp *m, const struct edge_out *out)
+{
+    struct lisp_record rec;
+    struct lisp_eid eid;
+    uint8_t flags = 0;
+    switch ((enum edge_out_type)out->type) {
+    case EDGE_REGISTER:
+        record_of(&out->u.reg.rec, NULL, &rec);
+        if (out->u.reg.want_epoch)
+            flags |= LISP_RT_F_CLAIM;
+        if (out->u.reg.refresh)
+            flags |= LISP_RT_F_REFRESH;
+        if (lisp_session_register(m->session, out->id, flags, &rec))
+            m->registered++;
+        break;
+    case EDGE_WITHDRAW:
+        eid = lisp_eid_mac(out->u.reg.rec.vni, &out->u.reg.rec.mac);
+        lisp_session_withdraw(m->session, 0, &eid, &out->u.reg.rec.owner,
+            out->u.reg.rec.epoch);
+        break;
+    case EDGE_RESERVE:
+        lisp_session_reserve(m->session, out->id, out->u.reg.rec.vni, &out->u.reg.rec.mac,
+            out->u.reg.rec.epoch, out->u.reg.rec.migration_id);
+        break;
+    case EDGE_QUERY:
+        eid = eid_of(out->u.query.vni, &out->u.query.mac, &out->u.query.ip);
+        lisp_pull_request(m->pull, &eid, m->n->now_us);
+        break;
+    case EDGE_SUBSCRIBE:
+        lisp_session_subscribe(m->session, out->u.vni);
+        break;
+    case EDGE_UNSUBSCRIBE:
+        lisp_session_unsubscribe(m->session, out->u.vni);
+        break;
+    case EDGE_VN_LOOKUP: {
+        uint32_t ask = pool_get(&m->asks);
+        if (!ask)
+            break;                       /* the edge asks again, or times out */
+        *(struct vn_rec *)pool_at(&m->asks, ask) = out->u.vn;
+        if (!lisp_session_vn_lookup(m->session, REF_VN | ask, out->u.vn.vni, out->u.vn.name))
+            pool_put(&m->asks, ask);
+        break;
+    }
+    case EDGE_MAP_ACK:
+        lisp_session_seq_ack(m->session, out->u.seq);
+        break;
+    case EDGE_DP:
+    case EDGE_JOURNAL:
+    case EDGE_ANSWER:
+    case EDGE_NOTICE:
+    case EDGE_N_OUTS:
+        break;
+    }
+}
+
+/* ---- from the authority ---- */
+
+static void
+vn_of(const struct map_lisp *m, const struct lisp_rt_vn *w, struct vn_rec *to)
+{
+    memset(to, 0, sizeof *to);
+    to->vni = w->vni;
+    to->mtu = w->mtu;
+    to->arp = w->arp_policy <= LISP_VN_ARP_TRANSLATE ? w->arp_policy : ARP_SUPPRESS;
+    to->centralised = w->reply_mode == LISP_VN_CENTRAL;
+    to->pull = (w->flags & LISP_VN_F_PULL) || m->n->conf.mapping == NVE_MAP_PULL;
+    to->deleted = (w->flags & LISP_VN_F_DELETED) != 0;
+    memcpy(to->name, w->name, sizeof to->name < sizeof w->name ? sizeof to->name : sizeof w->name);
+    to->name[sizeof to->name - 1] = 0;
+}
+
+static int
+status_of(uint8_t reason)
+{
+    switch ((enum lisp_rt_reason)reason) {
+    case LISP_RT_R_STALE:
+        return -ESTALE;
+    case LISP_RT_R_CONFLICT:
+    case LISP_RT_R_NOT_OWNER:
+        return -EEXIST;
+    case LISP_RT_R_FULL:
+        return -ENOSPC;
+    case LISP_RT_R_NOT_READY:
+        return -EAGAIN;
+    case LISP_RT_R_NO_VN:
+        return -ENOENT;
+    default:
+        return -EPERM;
+    }
+}
+
+static void
+vn_ask_ended(struct map_lisp *m, uint64_t ref, const struct lisp_rt_vn *found, int status)
+{
+    uint32_t ask = (uint32_t)(ref & ~REF_VN);
+    struct vn_rec vn = *(struct vn_rec *)pool_at(&m->asks, ask);
+    pool_put(&m->asks, ask);
+    if (found)
+        vn_of(m, found, &vn);
+    edge_vn(m->n->edge, &vn, status, m->n->now_us);
+}
+
+static void
+session_event(struct map_lisp *m, const struct lisp_session_event *ev)
+{
+    struct edge *e = m->n->edge;
+    uint64_t now = m->n->now_us;
+    struct mapping_rec rec;
+    struct vn_rec vn;
+    switch ((enum lisp_session_event_type)ev->type) {
+    case LISP_SEV_UP:
+        log_note("map", "authority=%s connected", ev->id);
+        m->since_us = now;
+        edge_session(e, true, now);
+        break;
+    case LISP_SEV_DOWN:
+        log_warn("map", "authority lost: %s; trying again", lisp_rt_reason_str(ev->reason));
+        m->since_us = now;
+        m->authority++;
+        pool_done(&m->asks);
+        pool_init(&m->asks, sizeof(struct vn_rec), ASKS_MAX);
+        edge_session(e, false, now);
+        break;
+    case LISP_SEV_ACK:
+        if (ev->ref)
+            edge_registered(e, (uint32_t)ev->ref, ev->epoch, ev->migration_id, 0, now);
+        break;
+    case LISP_SEV_GRANT:
+        edge_registered(e, (uint32_t)ev->ref, ev->epoch, ev->migration_id, 0, now);
+        break;
+    case LISP_SEV_REJECT:
+        if (ev->ref & REF_VN)
+            vn_ask_ended(m, ev->ref, NULL, status_of(ev->reason));
+        else if (ev->ref)
+            edge_registered(e, (uint32_t)ev->ref, ev->epoch, ev->migration_id,
+                status_of(ev->reason), now);
+        break;
+    case LISP_SEV_SNAPSHOT_BEGIN:
+    case LISP_SEV_SNAPSHOT_END:
+        edge_map_snapshot(e, ev->vni, ev->type == LISP_SEV_SNAPSHOT_BEGIN, ev->seq, now);
+        break;
+    case LISP_SEV_NOTIFY:
+        if (!mapping_of(&ev->record, &rec))
+            break;
+        if (ev->record.ttl_min)
+            edge_map_set(e, &rec, ev->seq, now);
+        else
+            edge_map_del(e, &rec, ev->seq, now);
+        break;
+    case LISP_SEV_MEMBER:
+        edge_member(e, ev->vni, &ev->vtep, !ev->gone, ev->seq, now);
+        break;
+    case LISP_SEV_VN:
+        if (ev->vn.ref) {
+            vn_ask_ended(m, ev->vn.ref, &ev->vn, 0);
+        } else {
+            vn_of(m, &ev->vn, &vn);
+            edge_vn(e, &vn, 0, now);
+        }
+        break;
+    case LISP_SEV_WHO_HAS:
+        if (ev->eid.kind == LISP_EID_IP)
+            edge_who_has(e, ev->eid.vni, &ev->eid.ip, now);
+        break;
+    case LISP_SEV_CONFIRM:
+        edge_confirmed(e, ev->eid.vni, &ev->eid.mac, ev->epoch, now);
+        break;
+    case LISP_SEV_NEED_KEY:
+    case LISP_SEV_AUTHENTICATED:
+    case LISP_SEV_REGISTER:
+    case LISP_SEV_REGISTER_END:
+    case LISP_SEV_WITHDRAW:
+    case LISP_SEV_SUBSCRIBE:
+    case LISP_SEV_UNSUBSCRIBE:
+    case LISP_SEV_RESERVE:
+    case LISP_SEV_SEQ_ACK:
+    case LISP_SEV_VN_LOOKUP:
+    case LISP_SEV_CLOSED:
+    case LISP_SEV_N:
+        break;                           /* the server's */
+    }
+}
+
+static void
+pull_answer(struct map_lisp *m, const struct lisp_pull_out *o)
+{
+    struct mapping_rec rec;
+    if (mapping_of(&o->record, &rec) && rec.vni) {
+        edge_map_set(m->n->edge, &rec, 0, m->n->now_us);
+        return;
+    }
+    /* an IP mapping without a MAC: a foreign xTR's; ask nothing, treat as unknown here */
+    edge_map_negative(m->n->edge, o->eid.vni, &o->eid.mac, &o->eid.ip, 0, m->n->now_us);
+}
+
+static void
+pull_question(struct map_lisp *m, const struct lisp_pull_question *q)
+{
+    struct mapping_rec rec;
+    struct lisp_record answer;
+    bool ip = q->eid.kind == LISP_EID_IP;
+    static const struct mac no_mac;
+    static const struct ip no_ip;
+    if (!edge_answer_query(m->n->edge, q->eid.vni, ip ? &no_mac : &q->eid.mac,
+            ip ? &q->eid.ip : &no_ip, &rec)) {
+        lisp_pull_reply(m->pull, q, NULL);
+        return;
+    }
+    record_of(&rec, &q->eid, &answer);
+    answer.ttl_min = 1;                  /* whoever asked us is not subscribed at us */
+    lisp_pull_reply(m->pull, q, &answer);
+}
+
+/* ---- inputs, time, output ---- */
+
+void
+map_lisp_stream(struct map_lisp *m, const struct nve_in *in)
+{
+    switch ((enum nve_in_type)in->type) {
+    case NVE_IN_STREAM_OPEN:
+        if (in->size >= LISP_RT_NONCE)
+            lisp_session_connected(m->session, in->p, m->n->now_us);
+        else
+            lisp_session_closed(m->session, m->n->now_us);
+        break;
+    case NVE_IN_STREAM_DATA:
+        lisp_session_input(m->session, in->p, in->size, m->n->now_us);
+        break;
+    default:
+        lisp_session_closed(m->session, m->n->now_us);
+        break;
+    }
+}
+
+void
+map_lisp_udp(struct map_lisp *m, const struct nve_in *in)
+{
+    lisp_pull_input(m->pull, &in->from, in->from_port, in->p, in->size, m->n->now_us);
+}
+
+uint64_t
+map_lisp_deadline(const struct map_lisp *m)
+{
+    uint64_t a = lisp_session_deadline(m->session), b = lisp_pull_deadline(m->pull);
+    return a < b ? a : b;
+}
+
+void
+map_lisp_tick(struct map_lisp *m)
+{
+    if (lisp_session_deadline(m->session) <= m->n->now_us)
+        lisp_session_tick(m->session, m->n->now_us);
+    if (lisp_pull_deadline(m->pull) <= m->n->now_us)
+        lisp_pull_tick(m->pull, m->n->now_us);
+}
+
+static enum pulled
+pull_output(struct map_lisp *m, struct nve_out *out)
+{
+    struct lisp_pull_out o;
+    if (!lisp_pull_output(m->pull, &o))
+        return PULLED_NOTHING;
+    switch ((enum lisp_pull_out_type)o.type) {
+    case LISP_POUT_SEND:
+        out->type = NVE_OUT_UDP;
+        out->to = o.to;
+        out->to_port = o.port;
+        out->p = o.bytes;
+        out->size = (uint32_t)o.size;
+        return PULLED_OUT;
+    case LISP_POUT_ANSWER:
+        pull_answer(m, &o);
+        break;
+    case LISP_POUT_NEGATIVE:
+        edge_map_negative(m->n->edge, o.eid.vni, &o.eid.mac, &o.eid.ip,
+            (uint64_t)o.record.ttl_min * 60000000u, m->n->now_us);
+        break;
+    case LISP_POUT_TIMEOUT:
+        break;                           /* the edge's own wait ends by itself (K18) */
+    case LISP_POUT_QUESTION:
+        pull_question(m, &o.question);
+        break;
+    case LISP_POUT_SMR:
+        /* ask before believing (D5, RFC 8014 clause 6) */
+        lisp_pull_request(m->pull, &o.eid, m->n->now_us);
+        break;
+    }
+    return PULLED_MORE;
+}
+
+enum pulled
+map_lisp_output(struct map_lisp *m, struct nve_out *out)
+{
+    struct lisp_session_out o;
+    if (!lisp_session_output(m->session, &o))
+        return pull_output(m, out);
+    switch ((enum lisp_session_out_type)o.type) {
+    case LISP_SOUT_CONNECT:
+        out->type = NVE_OUT_STREAM_CONNECT;
+        out->index = m->authority;
+        return PULLED_OUT;
+    case LISP_SOUT_SEND:
+        out->type = NVE_OUT_STREAM_DATA;
+        out->p = o.bytes;
+        out->size = (uint32_t)o.size;
+        /* main's stream has the bound: what it cannot take ends the connection */
+        lisp_session_written(m->session, o.size, m->n->now_us);
+        return PULLED_OUT;
+    case LISP_SOUT_CLOSE:
+        out->type = NVE_OUT_STREAM_CLOSE;
+        return PULLED_OUT;
+    case LISP_SOUT_EVENT:
+        session_event(m, &o.event);
+        break;
+    }
+    return PULLED_MORE;
+}
+
+/* ---- for people ---- */
+
+void
+map_lisp_view(const struct map_lisp *m, struct map_lisp_view *v)
+{
+    v->state = lisp_session_state_str(m->session);
+    v->since_us = m->since_us;
+    v->sent = lisp_session_counter(m->session, LISP_SC_FRAMES_OUT);
+    v->received = lisp_session_counter(m->session, LISP_SC_FRAMES_IN);
+    v->registered = m->registered;
+    v->unacknowledged = lisp_session_backlog(m->session);
+}
+
+bool
+map_lisp_counter(const struct map_lisp *m, uint32_t *it, const char **group,
+    const char **name, uint64_t *value)
+{
+    uint32_t i = *it;
+    if (i < LISP_SC_N) {
+        *group = "session";
+        *name = lisp_session_counter_name(i);
+        *value = lisp_session_counter(m->session, i);
+    } else if (i < LISP_SC_N + LISP_PC_N) {
+        *group = "lisp";
+        *name = lisp_pull_counter_name(i - LISP_SC_N);
+        *value = lisp_pull_counter(m->pull, i - LISP_SC_N);
+    } else {
+        return false;
+    }
+    ++*it;
+    return true;
+}
