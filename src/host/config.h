@@ -19,7 +19,7 @@ enum config_type {
     CONFIG_DURATION, /* uint64_t us; min..max in us; us ms s min h */
     CONFIG_MAC,      /* struct mac */
     CONFIG_IP,       /* struct ip */
-    CONFIG_VNIS,     /* struct config_vnis; {5000, "6000-6999"} */
+    CONFIG_VNIS,     /* struct config_vnis; "5000, 6000-6999" */
     CONFIG_ENUM,     /* unsigned: number of the word in .words */
     CONFIG_GROUP,    /* name { ... } once; .rows, offsets in the same struct */
     CONFIG_LIST,     /* name "title" { ... } n times; struct config_list */
