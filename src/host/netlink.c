@@ -660,6 +660,8 @@ vxlan_conflict(const struct vxlan_scan *s, struct host_err *err)
             "configure another name",
             want->name, l->vxlan_external ? " external" : " with a VNI of its own",
             l->vxlan_port, want->port);
+    if (l->ifindex && l->up)
+        return 0; /* ours has the port: the other one is not in the way */
     if (p->ifindex && p->vxlan_external)
         return host_fail(err, -EADDRINUSE,
             "tunnel device %s: UDP port %u belongs to the external vxlan device %s; "

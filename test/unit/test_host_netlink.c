@@ -198,6 +198,10 @@ test_vxlan_conflict(void **state)
     assert_non_null(strstr(err.text, "vxlan device vx77 (VNI 77)"));
     want.port = 4790;
     need(netlink_vxlan_ensure(n, &want, &l, &adopted, &err));
+    /* Ours is up and has the port: a latecomer does not hinder the next start. */
+    run("ip link add late type vxlan id 78 dstport 4790 dev lo");
+    need(netlink_vxlan_ensure(n, &want, &l, &adopted, &err));
+    assert_true(adopted);
     want.port = 4791;
     assert_int_equal(netlink_vxlan_ensure(n, &want, &l, &adopted, &err), -EEXIST);
     assert_non_null(
