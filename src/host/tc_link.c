@@ -156,6 +156,20 @@ tc_link_attach(
     return rc ? host_fail(err, rc, "cannot pin %s: %m", path) : 1;
 }
 
+bool
+tc_link_there(const char *path, uint32_t ifindex)
+{
+    DECLARE_LIBBPF_OPTS(
+        bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+    DECLARE_LIBBPF_OPTS(
+        bpf_tc_opts, opts, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIO);
+    int fd = bpf_obj_get(path);
+    bool there = fd >= 0 && link_ifindex(fd) == ifindex;
+    if (fd >= 0)
+        close(fd);
+    return there || bpf_tc_query(&hook, &opts) == 0;
+}
+
 int
 tc_link_detach(const char *path, uint32_t ifindex)
 {

@@ -25,6 +25,8 @@ void tc_link_path(
  * done, 0 = all stood already. */
 int tc_link_attach(
     const char *path, uint32_t ifindex, int prog_fd, bool no_tcx, struct host_err *err);
+/* For a watchdog: does a link pinned at `path`, or our filter, stand at the device? */
+bool tc_link_there(const char *path, uint32_t ifindex);
 /* Detaches at once and removes the pin; harmless when there is none. ifindex 0: the
  * device is gone. */
 int tc_link_detach(const char *path, uint32_t ifindex);

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Where admitted frames go: out of a VAP, into the overlay, up to the daemon. */
+#ifndef BERTH_BPF_NVE_FORWARD_H
+#define BERTH_BPF_NVE_FORWARD_H
+#include "bpf/nve_parse.bpf.h"
+
+#define KEY_SIZE_OLD __builtin_offsetof(struct bpf_tunnel_key, local_ipv4)
+
+/* The key lives in one per-CPU structure of the kernel, so the redirect (or the clone)
+ * to the vxlan device must follow at once, and that device must not queue. */
+static __always_inline int
+tunnel_set(struct __sk_buff *skb, __u32 vni, const __u8 *vtep, __u8 ttl, __u8 tos)
+{
+    const __u32 *w = (const __u32 *)vtep;
+    struct bpf_tunnel_key key = {};
+
+    key.tunnel_id = vni;
+    key.tunnel_ttl = ttl;
+    key.tunnel_tos = tos;
+    if (likely(!(w[0] | w[1]) && w[2] == bpf_htonl(0xffff))) {
+        key.remote_ipv4 = bpf_ntohl(w[3]);
+        if (nve_local_v4) { /* 5.19 and later: see the loader */
+            key.local_ipv4 = nve_local_v4;
+            return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), nve_key_flags);
+        }
+        return bpf_skb_set_tunnel_key(skb, &key, KEY_SIZE_OLD, nve_key_flags);
+    }
+    __builtin_memcpy(key.remote_ipv6, vtep, 16);
+    if (nve_local_v6[0]) {
+        __u16 *local = (__u16 *)key.local_ipv6;
+
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+            local[i] = nve_local_v6[i];
+        return bpf_skb_set_tunnel_key(
+            skb, &key, sizeof(key), nve_key_flags | BPF_F_TUNINFO_IPV6);
+    }
+    return bpf_skb_set_tunnel_key(
+        skb, &key, KEY_SIZE_OLD, nve_key_flags | BPF_F_TUNINFO_IPV6);
+}
+
+static __always_inline int
+send_overlay(struct __sk_buff *skb, struct nve_counters *n, const struct nve_conf *c,
+    __u32 vni, const __u8 *vtep, __u8 ttl, __u8 tos)
+{
+    if (tunnel_set(skb, vni, vtep, ttl, tos))
+        return drop(n, DPC_DROP_ERROR);
+    n->c[DPC_TX_OVERLAY]++;
+    return bpf_redirect(c->vxlan_ifindex, 0);
+}
+
+static __always_inline void
+count_vsi(__u32 vsi, __u32 len, bool tx)
+{
+    struct nve_vsi_counters *n = bpf_map_lookup_elem(&vsi_counters, &vsi);
+
+    if (!n)
+        return;
+    if (tx) {
+        n->tx_frames++;
+        n->tx_octets += len;
+    } else {
+        n->rx_frames++;
+        n->rx_octets += len;
+    }
+}
+
+/* Out of (port, vid); a tag on the frame is the one it came with. What a VM wrote into
+ * the priority bits does not survive (S3-105). */
+static __always_inline int
+send_port(struct __sk_buff *skb, struct nve_counters *n, bool tagged, __u32 port,
+    __u16 vid, __u8 pcp)
+{
+    __u32 *ifindex = bpf_map_lookup_elem(&ifindexes, &port);
+    __u16 tci = vid | (__u16)pcp << 13;
+
+    if (unlikely(!ifindex || !*ifindex))
+        return drop(n, DPC_DROP_ERROR);
+    if (tagged && bpf_skb_vlan_pop(skb))
+        return drop(n, DPC_DROP_ERROR);
+    if (likely(vid) && bpf_skb_vlan_push(skb, ETH_VLAN, tci))
+        return drop(n, DPC_DROP_ERROR);
+    n->c[DPC_TX_PORT]++;
+    return bpf_redirect(*ifindex, 0);
+}
+
+static __always_inline int
+unknown_mac(struct __sk_buff *skb, struct nve_counters *n, const struct from *f,
+    const __u16 *dst)
+{
+    struct nve_ask ask = {.vni = f->vni};
+
+    mac_copy(ask.mac, dst);
+    if (neg_known(&ask))
+        return drop(n, DPC_DROP_NEGATIVE);
+    ask.type = DP_EV_MISS_MAC;
+    if (ask_may(f, &ask, 100 * MS, 300 * MS))
+        event_send(skb, f, &ask);
+    return drop(n, DPC_DROP_UNKNOWN_MAC);
+}
+
+static __always_inline bool
+vap_reflects(const struct from *f)
+{
+    struct nve_vap_key key = {f->port, f->vid};
+    struct nve_vap *vap = bpf_map_lookup_elem(&vaps, &key);
+
+    return vap && vap->reflect;
+}
+
+/* Unicast of an admitted VSI. */
+static __always_inline int
+forward_unicast(struct __sk_buff *skb, struct nve_counters *n, const struct nve_conf *c,
+    const struct from *f, const __u16 *dst)
+{
+    struct nve_fdb_key key = {.vni = f->vni};
+    struct nve_fdb *to;
+
+    mac_copy(key.mac, dst);
+    to = bpf_map_lookup_elem(&fdb, &key);
+    if (unlikely(!to))
+        return unknown_mac(skb, n, f, dst);
+    if (to->kind == FDB_LOCAL) {
+        if (to->port == f->port && to->vid == f->vid) {
+            if (!vap_reflects(f)) /* the TES has switched it already (K10) */
+                return drop(n, DPC_DROP_HAIRPIN);
+            n->c[DPC_REFLECTED]++;
+        } else {
+            n->c[DPC_LOCAL]++;
+        }
+        count_vsi(to->vsi, skb->len, true);
+        return send_port(skb, n, f->tagged, to->port, to->vid, to->pcp);
+    }
+    if (f->tagged && bpf_skb_vlan_pop(skb))
+        return drop(n, DPC_DROP_ERROR);
+    return send_overlay(skb, n, c, f->vni, to->vtep, NVE_TTL, 0);
+}
+#endif
