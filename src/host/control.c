@@ -31,7 +31,7 @@ struct client {
     struct control *c;
     struct stream *s; /* NULL: the slot is free */
     uint32_t serial;
-    bool answering;
+    uint32_t open;         /* requests handed on and not answered */
     struct loop_call next; /* hand on the next line, or pull a piece */
     control_pull_fn pull;
     void *pull_ctx;
@@ -46,7 +46,7 @@ struct control {
     struct control_calls calls;
     void *ctx;
     struct client *clients;
-    uint32_t n_clients, clients_max, write_max;
+    uint32_t n_clients, clients_max, write_max, pipeline;
     char path[108], lock_path[116];
     int lock_fd;
 };
@@ -65,7 +65,7 @@ client_find(struct control *c, uint64_t conn)
     if (slot >= c->clients_max)
         return NULL;
     cl = &c->clients[slot];
-    return cl->s && cl->serial == conn >> 32 && cl->answering ? cl : NULL;
+    return cl->s && cl->serial == conn >> 32 && cl->open ? cl : NULL;
 }
 
 static void
@@ -84,12 +84,12 @@ client_drop(struct client *cl)
 {
     struct control *c = cl->c;
     uint64_t conn = conn_of(cl);
-    bool unfinished = cl->answering;
+    bool unfinished = cl->open > 0;
     loop_call_cancel(&cl->next);
     free(cl->line);
     cl->line = NULL;
     cl->s = NULL;
-    cl->answering = false;
+    cl->open = 0;
     c->n_clients--;
     if (cl->pull)
         pull_end(cl);
@@ -102,6 +102,20 @@ put(struct client *cl, const char *text, size_t size)
 {
     /* -ENOBUFS or a broken socket: the stream's on_close drops the client. */
     return stream_write(cl->s, text, size);
+}
+
+static bool
+may_hand_on(const struct client *cl)
+{
+    return cl->open < cl->c->pipeline && !cl->pull;
+}
+
+static int
+request_done(struct client *cl, int rc)
+{
+    cl->open--;
+    loop_later(cl->c->loop, &cl->next);
+    return rc;
 }
 
 static int
@@ -123,9 +137,7 @@ put_end(struct client *cl, const char *error)
         free(text);
         json_decref(e);
     }
-    cl->answering = false;
-    loop_later(cl->c->loop, &cl->next);
-    return rc;
+    return request_done(cl, rc);
 }
 
 static void
@@ -172,10 +184,22 @@ next_line(struct client *cl)
     if (n == 0 || (n == 1 && line[0] == '\r')) {
         loop_later(c->loop, &cl->next); /* an empty line is no request */
     } else {
-        cl->answering = true;
+        cl->open++;
         c->calls.on_request(c->ctx, conn_of(cl), line, n);
     }
     free(line);
+}
+
+/* As many lines as there are whole ones and as may be open at once. */
+static void
+next_lines(struct client *cl)
+{
+    uint32_t serial = cl->serial;
+    size_t size;
+    do {
+        size = cl->size;
+        next_line(cl); /* may end in the client's being dropped */
+    } while (cl->s && cl->serial == serial && may_hand_on(cl) && cl->size < size);
 }
 
 static void
@@ -184,8 +208,8 @@ on_next(void *ctx)
     struct client *cl = ctx;
     if (cl->pull)
         pull_piece(cl);
-    else if (!cl->answering)
-        next_line(cl);
+    else if (may_hand_on(cl))
+        next_lines(cl);
 }
 
 static void *
@@ -220,7 +244,7 @@ on_data(void *ctx, struct stream *s, const uint8_t *data, size_t size)
     memcpy(cl->line + cl->size, data, size);
     cl->size += size;
     stream_pause(s, cl->size >= CONTROL_LINE_MAX);
-    if (!cl->answering)
+    if (may_hand_on(cl))
         loop_later(cl->c->loop, &cl->next);
 }
 
@@ -231,6 +255,8 @@ on_room(void *ctx, struct stream *s)
     (void)s;
     if (cl->pull)
         loop_later(cl->c->loop, &cl->next);
+    else if (cl->open && cl->c->calls.on_room)
+        cl->c->calls.on_room(cl->c->ctx, conn_of(cl));
 }
 
 static void
@@ -377,6 +403,7 @@ control_open(struct control **out, struct loop *l, const struct control_conf *co
     c->write_max = conf->write_max ? conf->write_max : WRITE_MAX;
     if (c->write_max < 2 * PIECE) /* half of it and a piece must fit */
         c->write_max = 2 * PIECE;
+    c->pipeline = conf->pipeline ? conf->pipeline : 1;
     c->loop = l;
     c->calls = *calls;
     c->ctx = ctx;
@@ -406,6 +433,27 @@ control_reply(struct control *c, uint64_t conn, const char *line)
         return -EINVAL;
     rc = put(cl, line, n);
     return rc ? rc : put(cl, "\n", 1);
+}
+
+int
+control_last(struct control *c, uint64_t conn, const char *line)
+{
+    struct client *cl = client_find(c, conn);
+    size_t n = strlen(line);
+    int rc;
+    if (!cl)
+        return -ENOENT;
+    if (memchr(line, '\n', n) || strncmp(line, END_MARK, sizeof(END_MARK) - 1) != 0)
+        return -EINVAL;
+    rc = put(cl, line, n);
+    return request_done(cl, rc ? rc : put(cl, "\n", 1));
+}
+
+size_t
+control_room(struct control *c, uint64_t conn)
+{
+    struct client *cl = client_find(c, conn);
+    return cl ? stream_room(cl->s) : 0;
 }
 
 int

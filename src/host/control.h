@@ -18,6 +18,7 @@ struct control;
 struct control_conf {
     const char *path;     /* its directory is made (0755) if missing */
     uint32_t clients_max; /* 0: 64 */
+    uint32_t pipeline;    /* open requests of one client; 0: 1, one by one */
     uint32_t write_max;   /* octets waiting per client; 0: 256 kB, >= 128 kB */
 };
 struct control_calls {
@@ -26,6 +27,9 @@ struct control_calls {
     void (*on_request)(void *ctx, uint64_t conn, char *line, size_t size);
     /* The client went away while its answer was not ended. May be NULL. */
     void (*on_gone)(void *ctx, uint64_t conn);
+    /* After a control_room() below half of write_max: half is free again. May be NULL.
+     */
+    void (*on_room)(void *ctx, uint64_t conn);
 };
 /* A long answer, made as the client reads: writes whole lines into text, returns
  * octets; 0 = no more (the answer is ended with ok), -errno = ended with an error. */
@@ -40,6 +44,11 @@ int control_open(struct control **out, struct loop *l, const struct control_conf
 int control_reply(struct control *c, uint64_t conn, const char *line);
 /* Ends the answer. error NULL = ok. */
 int control_end(struct control *c, uint64_t conn, const char *error);
+/* The same with the answer's last line as the daemon made it; it begins with `{"ok":`.
+ */
+int control_last(struct control *c, uint64_t conn, const char *line);
+size_t control_room(
+    struct control *c, uint64_t conn); /* octets until write_max; 0: gone */
 /* The rest of the answer is pulled from fn in pieces of up to 64 kB, while less than
  * half of write_max is waiting; `done` (may be NULL) frees pull_ctx, also when the
  * client goes away (instead of on_gone). -ENOENT: client gone, done was called. */
