@@ -33,6 +33,8 @@ void arp_session(struct edge *e, bool up);          /* up: asks again what is pe
 /* The authority asks who has this IP (K8): asks the local VSIs of the VN whose addresses are
  * not known, rate limited; their answers come back as DP_EV_SNOOP. */
 void arp_probe(struct edge *e, uint32_t vni, const struct ip *ip);
+/* The MAC behind an IP changed: local VMs that were told the old one are told (F18, K18). */
+void arp_announce(struct edge *e, uint32_t vni, const struct ip *ip, const struct mac *mac);
 void arp_vn_gone(struct edge *e, uint32_t vni);
 /* How many questions, frames and octets wait now. */
 void arp_waiting(const struct edge *e, uint32_t *keys, uint32_t *frames, uint32_t *bytes);

@@ -72,6 +72,8 @@ struct mapping_place {                   /* local residences of a VN, for the AR
     uint16_t vid;
     uint8_t pcp, has_v4, has_v6;
 };
+bool mapping_place_of(const struct edge *e, uint32_t vni, const struct mac *mac,
+    struct mapping_place *p);            /* false: not local */
 bool mapping_each_local(const struct edge *e, uint32_t vni, uint32_t *it,
     struct mapping_place *p);            /* *it starts at 0 */
 

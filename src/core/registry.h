@@ -62,9 +62,11 @@ void registry_loaded(struct registry *r, uint64_t now_us);
 void registry_stored(struct registry *r, uint32_t id, int status, uint64_t now_us);
 bool registry_recovering(const struct registry *r);
 
-/* Sessions. up: the number, 0 = full. A second session of a name replaces the first. */
+/* Sessions. up: the number; 0 = full, or the endpoint belongs to another one that is up. A
+ * second session of a name replaces the first. foreign: a router without a session (RFC
+ * 9301): nothing is pushed to it, nothing remembered of it, its adapter withdraws by TTL. */
 uint32_t registry_nve_up(struct registry *r, const char *name, const struct ip *vtep,
-    uint64_t now_us);
+    bool foreign, uint64_t now_us);
 void registry_nve_down(struct registry *r, uint32_t nve, uint64_t now_us);   /* stale: K11 */
 void registry_nve_bye(struct registry *r, uint32_t nve, uint64_t now_us);    /* clean end: withdrawn now */
 void registry_nve_blocked(struct registry *r, uint32_t nve, bool blocked);   /* its stream takes no more */

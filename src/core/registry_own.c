@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who owns a (VN, MAC), and at which epoch (K4, E1 to E7). One comparison decides: a
+ * higher epoch wins, an equal one is heard only from the owner itself (E6), a lower one
+ * is told who owns it now. Withdrawn keys stay as dead entries: they remember the
+ * highest epoch for T_forget, and tell subscribers that the key is gone.
+ *
+ * Numbers are granted from one counter below a mark that is on the disk, so none is
+ * granted twice, whatever is lost in a crash; a restart begins at the mark. Where a key
+ * knows a higher number (chosen by an NVE that could not reach us, E5) the counter
+ * leaps over it. */
+#include "core/registry_int.h"
+
+#include <string.h>
+
+#include "base/log.h"
+
+struct resv_key {
+    uint32_t vni;
+    struct mac mac;
+    uint8_t zero[2];
+};
+
+/* ---- dead entries ---- */
+
+static uint64_t
+dead_since(const struct reg_ent *en)
+{
+    uint64_t t;
+    memcpy(&t, en->key.v6, sizeof t);
+    return t;
+}
+
+static void
+forget_arm(struct registry *r)
+{
+    if (r->dead.head)
+        timers_set(&r->timers, &r->t_forget,
+            dead_since(reg_ent(r, r->dead.head)) + r->conf.forget_us, REG_T_FORGET, 0);
+    else
+        timers_clear(&r->timers, &r->t_forget);
+}
+
+static void
+dead_link(struct registry *r, uint32_t h)
+{
+    struct reg_ent *en = reg_ent(r, h);
+    memcpy(en->key.v6, &r->now_us, sizeof r->now_us);
+    en->oprev = r->dead.tail;
+    en->onext = 0;
+    if (en->oprev)
+        reg_ent(r, en->oprev)->onext = h;
+    else
+        r->dead.head = h;
+    r->dead.tail = h;
+    if (r->dead.head == h)
+        forget_arm(r);
+}
+
+static void
+dead_unlink(struct registry *r, uint32_t h)
+{
+    struct reg_ent *en = reg_ent(r, h);
+    if (en->onext)
+        reg_ent(r, en->onext)->oprev = en->oprev;
+    else
+        r->dead.tail = en->oprev;
+    if (en->oprev)
+        reg_ent(r, en->oprev)->onext = en->onext;
+    else
+        r->dead.head = en->onext;
+    en->onext = en->oprev = 0;
+    forget_arm(r);
+}
+
+static void
+store_epoch(struct registry *r, const struct reg_ent *en, uint64_t epoch)
+{
+    struct registry_out *o = reg_out(r, REG_STORE, 0);
+    o->store = REG_STORE_EPOCH;
+    o->rec.vni = en->key.vni;
+    o->rec.mac = en->key.mac;
+    o->rec.epoch = epoch;
+    o->rec.migration_id = en->migration_id;
+}
+
+static void
+dead_free(struct registry *r, uint32_t h)
+{
+    struct reg_ent *en = reg_ent(r, h);
+    uint32_t vn = reg_vn_find(r, en->key.vni);
+    if (en->flags & ENT_ROW)
+        store_epoch(r, en, 0);
+    dead_unlink(r, h);
+    reg_ent_leave(r, h);
+    memset(en->key.v6, 0, sizeof en->key.v6);
+    keytab_del(&r->keys, h);
+    reg_vn_release(r, vn);
+}
+
+void
+reg_forget_due(struct registry *r)
+{
+    while (r->dead.head &&
+           dead_since(reg_ent(r, r->dead.head)) + r->conf.forget_us <= r->now_us)
+        dead_free(r, r->dead.head);
+    forget_arm(r);
+}
+
+static uint32_t
+ent_new(struct registry *r, uint32_t vni, const struct mac *mac)
+{
+    if (!reg_vn_get(r, vni))
+        return 0;
+    uint32_t h = keytab_add(&r->keys, vni, mac);
+    if (!h && r->dead.head) {
+        dead_free(r, r->dead.head);
+        r->counters[REGC_EVICTED]++;
+        /* The VN's slot may have gone with it. */
+        h = reg_vn_get(r, vni) ? keytab_add(&r->keys, vni, mac) : 0;
+    }
+    return h;
+}
+
+void
+reg_dead_load(struct registry *r, uint32_t vni, const struct mac *mac, uint64_t epoch,
+    uint64_t migration_id)
+{
+    uint32_t h = keytab_find(&r->keys, vni, mac);
+    if (h)
+        return;
+    if (!(h = ent_new(r, vni, mac)))
+        return;
+    struct reg_ent *en = reg_ent(r, h);
+    en->epoch = epoch;
+    en->migration_id = migration_id;
+    en->flags = ENT_ROW;
+    dead_link(r, h);
+    reg_ent_changed(r, h);
+}
+
+/* ---- living ones ---- */
+
+static void
+owner_link(struct registry *r, uint32_t h, uint32_t nve)
+{
+    struct reg_ent *en = reg_ent(r, h);
+    struct reg_nve *n = reg_nve(r, nve);
+    en->nve = nve;
+    en->oprev = 0;
+    en->onext = n->owned;
+    if (en->onext)
+        reg_ent(r, en->onext)->oprev = h;
+    n->owned = h;
+    n->n_maps++;
+    uint32_t part = reg_part_find(r, reg_vn_find(r, en->key.vni), nve);
+    reg_part(r, part)->n_maps++;
+    reg_part_update(r, part);
+}
+
+static void
+owner_unlink(struct registry *r, uint32_t h)
+{
+    struct reg_ent *en = reg_ent(r, h);
+    struct reg_nve *n = reg_nve(r, en->nve);
+    if (en->onext)
+        reg_ent(r, en->onext)->oprev = en->oprev;
+    if (en->oprev)
+        reg_ent(r, en->oprev)->onext = en->onext;
+    else
+        n->owned = en->onext;
+    en->onext = en->oprev = 0;
+    n->n_maps--;
+    uint32_t part = reg_part_find(r, reg_vn_find(r, en->key.vni), en->nve);
+    reg_part(r, part)->n_maps--;
+    reg_part_update(r, part);
+}
+
+static void
+count_families(struct registry *r, const struct reg_ent *en, uint32_t by)
+{
+    struct reg_vn *v = reg_vn(r, reg_vn_find(r, en->key.vni));
+    v->n_live += by;
+    v->n_no4 += en->key.v4_flags ? 0 : by;
+    v->n_no6 += en->key.v6_flags ? 0 : by;
+}
+
+/* Replaces the addresses; true when something changed. */
+static bool
+ips_replace(struct registry *r, uint32_t h, const struct mapping_rec *rec)
+{
+    struct mapping_rec old;
+    bool changed = false;
+    keytab_rec(&r->keys, h, &old);
+    for (uint32_t i = 0; i < old.n_ips; i++) {
+        uint32_t j = 0;
+        while (j < rec->n_ips && !ip_equal(&rec->ips[j], &old.ips[i]))
+            j++;
+        if (j < rec->n_ips)
+            continue;
+        keytab_ip_del(&r->keys, h, &old.ips[i]);
+        reg_key_touch(r, old.vni, NULL, &old.ips[i]);
+        changed = true;
+    }
+    for (uint32_t i = 0; i < rec->n_ips && i < TNS_IPS_MAX; i++) {
+        bool low = rec->low_trust >> i & 1, was_low = false;
+        bool had = keytab_ip_has(&r->keys, h, &rec->ips[i], &was_low);
+        if (ip_is_none(&rec->ips[i]) || (had && was_low == low))
+            continue;
+        if (keytab_ip_add(&r->keys, h, &rec->ips[i], low))
+            changed = true;
+    }
+    return changed;
+}
+
+static void
+ips_touch(struct registry *r, uint32_t h)
+{
+    struct mapping_rec rec;
+    if (r->by_keysub.n == 0)
+        return;
+    keytab_rec(&r->keys, h, &rec);
+    for (uint32_t i = 0; i < rec.n_ips; i++)
+        reg_key_touch(r, rec.vni, NULL, &rec.ips[i]);
+}
+
+void
+reg_kill(struct registry *r, uint32_t h)
+{
+    static const struct mapping_rec none;
+    struct reg_ent *en = reg_ent(r, h);
+    count_families(r, en, (uint32_t)-1);
+    ips_replace(r, h, &none);
+    en->flags = (uint8_t)((en->flags & ~ENT_LIVE) | ENT_ROW);
+    r->n_live--;
+    store_epoch(r, en, en->epoch);
+    reg_ent_changed(r, h);
+    owner_unlink(r, h); /* may let the part go, not the VN: the entry stands in it */
+    dead_link(r, h);
+}
+
+/* ---- answers ---- */
+
+static void
+answer(struct registry *r, uint32_t nve, uint64_t ref, uint8_t type,
+    const struct mapping_rec *rec)
+{
+    if (ref == 0)
+        return;
+    struct registry_out *o = reg_out(r, type, nve);
+    o->ref = ref;
+    o->rec = *rec;
+}
+
+/* rec becomes what we know of the key: where it MOVED to. */
+static void
+reject(struct registry *r, uint32_t nve, uint64_t ref, enum registry_reason reason,
+    const struct mapping_rec *asked)
+{
+    r->counters[REGC_REJECTED]++;
+    if (ref == 0)
+        return;
+    uint32_t h = keytab_find(&r->keys, asked->vni, &asked->mac);
+    struct registry_out *o = reg_out(r, REG_REJECT, nve);
+    o->ref = ref;
+    o->reason = reason;
+    if (h) {
+        reg_rec(r, h, &o->rec);
+    } else {
+        o->rec.vni = asked->vni;
+        o->rec.mac = asked->mac;
+    }
+}
+
+/* ---- reservations (K4) ---- */
+
+static uint32_t
+resv_find(const struct registry *r, uint32_t vni, const struct mac *mac)
+{
+    if (r->by_resv.n == 0)
+        return 0;
+    struct resv_key k = {.vni = vni, .mac = *mac};
+    return map_find(&r->by_resv, map_hash(&r->by_resv, &k, sizeof k), &k);
+}
+
+static struct reg_resv *
+resv_at(const struct registry *r, uint32_t h)
+{
+    return slab_at(&r->resvs, h);
+}
+
+void
+reg_resv_free(struct registry *r, uint32_t h)
+{
+    struct reg_resv *v = resv_at(r, h);
+    struct resv_key k = {.vni = v->vni, .mac = v->mac};
+    timers_clear(&r->timers, &v->timer);
+    map_del(&r->by_resv, map_hash(&r->by_resv, &k, sizeof k), h);
+    slab_put(&r->resvs, h);
+}
+
+/* ---- numbers ---- */
+
+void
+reg_hwm_raise(struct registry *r, uint64_t at_least)
+{
+    uint64_t want = r->next_epoch > at_least ? r->next_epoch : at_least;
+    want += REG_EPOCH_BLOCK;
+    if (r->hwm_id || want <= r->epoch_limit || !r->loaded)
+        return;
+    struct registry_out *o = reg_out(r, REG_STORE, 0);
+    o->id = r->hwm_id = ++r->store_id ? r->store_id : ++r->store_id;
+    o->store = REG_STORE_HWM;
+    o->rec.epoch = r->hwm_want = want;
+}
+
+/* false: the mark must reach the disk first. */
+static bool
+epoch_grant(struct registry *r, uint64_t above, uint64_t *epoch)
+{
+    uint64_t n = r->next_epoch > above ? r->next_epoch : above + 1;
+    if (n >= r->epoch_limit) {
+        reg_hwm_raise(r, n);
+        return false;
+    }
+    r->next_epoch = n + 1;
+    *epoch = n;
+    r->counters[REGC_GRANTS]++;
+    if (r->epoch_limit - r->next_epoch < REG_EPOCH_BLOCK / 2)
+        reg_hwm_raise(r, r->next_epoch);
+    return true;
+}
+
+/* Every reservation has an id; where the asker named none the number itself makes one.
+ */
+static uint64_t
+migration_of(const struct registry *r, uint64_t asked, uint64_t epoch)
+{
+    if (asked)
+        return asked;
+    uint64_t x = (epoch ^ r->conf.seed) * 0x9e3779b97f4a7c15;
+    return (x ^ x >> 32) | 1;
+}
+
+/* ---- registering ---- */
+
+static enum registry_reason
+register_verdict(
+    const struct registry *r, uint32_t nve, uint32_t ent, const struct mapping_rec *rec)
+{
+    uint32_t resv = resv_find(r, rec->vni, &rec->mac);
+    if (resv && resv_at(r, resv)->epoch == rec->epoch &&
+        resv_at(r, resv)->migration_id != rec->migration_id)
+        return REG_CONFLICT;
+    if (!ent)
+        return REG_OK;
+    const struct reg_ent *en = reg_ent(r, ent);
+    if (rec->epoch != en->epoch)
+        return rec->epoch > en->epoch ? REG_OK : REG_STALE;
+    bool same_id = rec->migration_id == en->migration_id;
+    if (en->flags & ENT_LIVE)
+        return en->nve == nve && same_id ? REG_OK : REG_CONFLICT;
+    /* Withdrawn: the owner may come back (E6); after a restart only the id tells it. */
+    return en->nve == nve || (en->nve == 0 && same_id) ? REG_OK : REG_STALE;
+}
+
+static enum registry_reason
+register_apply(
+    struct registry *r, uint32_t nve, const struct mapping_rec *rec, uint32_t *ent)
+{
+    uint32_t vn = reg_vn_find(r, rec->vni);
+    uint32_t h = keytab_find(&r->keys, rec->vni, &rec->mac);
+    enum registry_reason reason = register_verdict(r, nve, h, rec);
+    if (reason != REG_OK)
+        return reason;
+    bool live = h && reg_ent(r, h)->flags & ENT_LIVE;
+    if (!live && r->n_live >= r->conf.max_mappings)
+        return REG_FULL;
+    if (!reg_part_get(r, vn, nve) || (!h && !(h = ent_new(r, rec->vni, &rec->mac))))
+        return REG_FULL;
+    struct reg_ent *en = reg_ent(r, h);
+    uint32_t old = live ? en->nve : 0;
+    bool changed = !live || old != nve || en->epoch != rec->epoch;
+    if (live) {
+        count_families(r, en, (uint32_t)-1);
+    } else {
+        if (en->change) /* it was dead: its octets held the time */
+            dead_unlink(r, h);
+        memset(en->key.v6, 0, sizeof en->key.v6);
+        r->n_live++;
+    }
+    en->flags |= ENT_LIVE;
+    en->epoch = rec->epoch;
+    en->migration_id = rec->migration_id;
+    en->gen = reg_nve(r, nve)->gen;
+    changed |= ips_replace(r, h, rec);
+    count_families(r, en, 1);
+    if (old &&
+        old != nve) /* the old owner is told, subscribed or not: it relays (D1) */
+        reg_key_sub(r, old, rec->vni, &rec->mac, NULL, false);
+    if (changed) {
+        if (old != nve) {
+            if (old)
+                owner_unlink(r, h);
+            owner_link(r, h, nve);
+        }
+        reg_ent_changed(r, h);
+        ips_touch(r, h);
+    }
+    uint32_t resv = resv_find(r, rec->vni, &rec->mac);
+    if (resv && resv_at(r, resv)->epoch <= rec->epoch)
+        reg_resv_free(r, resv);
+    r->counters[REGC_ACCEPTED]++;
+    *ent = h;
+    return REG_OK;
+}
+
+static void
+register_now(
+    struct registry *r, uint32_t nve, uint64_t ref, const struct mapping_rec *rec)
+{
+    uint32_t ent = 0;
+    enum registry_reason reason = register_apply(r, nve, rec, &ent);
+    if (reason != REG_OK) {
+        reject(r, nve, ref, reason, rec);
+        return;
+    }
+    struct mapping_rec now;
+    reg_rec(r, ent, &now);
+    answer(r, nve, ref, REG_REGISTERED, &now);
+    if (ref)
+        reg_confirm(r, ent);
+}
+
+/* What nobody but a well-behaved NVE sends. */
+static enum registry_reason
+rec_check(const struct registry *r, const struct mapping_rec *rec)
+{
+    if (mac_is_none(&rec->mac) || mac_is_group(&rec->mac) || rec->n_ips > TNS_IPS_MAX)
+        return REG_POLICY;
+    uint64_t top = r->next_epoch > REG_EPOCH_MAX - REG_EPOCH_LEAP
+                       ? REG_EPOCH_MAX
+                       : r->next_epoch + REG_EPOCH_LEAP;
+    if (rec->epoch >= top)
+        return REG_POLICY;
+    uint32_t vn = reg_vn_find(r, rec->vni);
+    return vn && !reg_vn(r, vn)->rec.deleted ? REG_OK : REG_NO_VN;
+}
+
+static uint64_t
+known_epoch(const struct registry *r, const struct mapping_rec *rec)
+{
+    uint64_t above = rec->epoch;
+    uint32_t h = keytab_find(&r->keys, rec->vni, &rec->mac);
+    if (h && reg_ent(r, h)->epoch > above)
+        above = reg_ent(r, h)->epoch;
+    uint32_t resv = resv_find(r, rec->vni, &rec->mac);
+    if (resv && resv_at(r, resv)->epoch > above)
+        above = resv_at(r, resv)->epoch;
+    return above;
+}
+
+/* A repeated question of one migration is answered with the same number. */
+static bool
+reserve_again(struct registry *r, const struct reg_claim *c)
+{
+    uint32_t resv = resv_find(r, c->rec.vni, &c->rec.mac);
+    if (!resv || !c->rec.migration_id ||
+        resv_at(r, resv)->migration_id != c->rec.migration_id)
+        return false;
+    struct mapping_rec rec = c->rec;
+    rec.epoch = resv_at(r, resv)->epoch;
+    answer(r, c->nve, c->ref, REG_GRANT, &rec);
+    return true;
+}
+
+static void
+reserve_keep(struct registry *r, struct mapping_rec *rec)
+{
+    uint32_t h = resv_find(r, rec->vni, &rec->mac);
+    if (!h) {
+        struct resv_key k = {.vni = rec->vni, .mac = rec->mac};
+        h = slab_get(&r->resvs); /* there is room: claim_run looked */
+        resv_at(r, h)->vni = rec->vni;
+        resv_at(r, h)->mac = rec->mac;
+        map_add(&r->by_resv, map_hash(&r->by_resv, &k, sizeof k), h);
+    }
+    struct reg_resv *v = resv_at(r, h);
+    v->epoch = rec->epoch;
+    v->migration_id = rec->migration_id;
+    timers_set(&r->timers, &v->timer, r->now_us + r->conf.forget_us, REG_T_RESV, h);
+}
+
+/* false: it has to wait for the high-water mark. */
+static bool
+claim_run(struct registry *r, const struct reg_claim *c)
+{
+    const struct reg_nve *n = reg_nve_live(r, c->nve);
+    if (!n || n->gen != c->gen)
+        return true; /* nobody is left to tell */
+    enum registry_reason reason = rec_check(r, &c->rec);
+    if (reason == REG_OK && c->reserve) {
+        if (reserve_again(r, c))
+            return true;
+        if (!resv_find(r, c->rec.vni, &c->rec.mac) &&
+            r->resvs.pool.n >= r->resvs.pool.max)
+            reason = REG_FULL;
+    }
+    uint64_t above = known_epoch(r, &c->rec);
+    if (reason == REG_OK && above >= REG_EPOCH_MAX)
+        reason = REG_POLICY;
+    if (reason != REG_OK) {
+        reject(r, c->nve, c->ref, reason, &c->rec);
+        return true;
+    }
+    struct mapping_rec rec = c->rec;
+    if (!epoch_grant(r, above, &rec.epoch))
+        return false;
+    rec.migration_id = migration_of(r, rec.migration_id, rec.epoch);
+    if (c->reserve) {
+        reserve_keep(r, &rec);
+        answer(r, c->nve, c->ref, REG_GRANT, &rec);
+    } else {
+        register_now(r, c->nve, c->ref, &rec);
+    }
+    return true;
+}
+
+void
+reg_claims_run(struct registry *r)
+{
+    const struct reg_claim *head;
+    while (!r->recovering && r->loaded && (head = fifo_peek(&r->claims))) {
+        struct reg_claim c = *head;
+        if (!claim_run(r, &c))
+            return;
+        fifo_pop(&r->claims, &c);
+    }
+}
+
+static void
+claim(struct registry *r, uint32_t nve, uint64_t ref, const struct mapping_rec *rec,
+    bool reserve)
+{
+    if (r->claims.n >= r->conf.max_waiting) {
+        reject(r, nve, ref, REG_NOT_READY, rec);
+        return;
+    }
+    struct reg_claim *c = fifo_push(&r->claims);
+    c->nve = nve;
+    c->gen = reg_nve(r, nve)->gen;
+    c->reserve = reserve;
+    c->ref = ref;
+    c->rec = *rec;
+    reg_claims_run(r);
+}
+
+void
+registry_register(struct registry *r, uint32_t nve, uint64_t ref,
+    const struct mapping_rec *rec, bool want_epoch, bool refresh, uint64_t now_us)
+{
+    r->now_us = now_us;
+    if (!reg_nve_live(r, nve))
+        return;
+    r->counters[REGC_REGISTERS]++;
+    enum registry_reason reason = rec_check(r, rec);
+    if (reason != REG_OK)
+        reject(r, nve, ref, reason, rec);
+    else if (want_epoch &&
+             !refresh) /* what was registered before claims nothing (K3) */
+        claim(r, nve, ref, rec, false);
+    else
+        register_now(r, nve, ref, rec);
+}
+
+void
+registry_reserve(struct registry *r, uint32_t nve, uint64_t ref,
+    const struct mapping_rec *rec, uint64_t now_us)
+{
+    r->now_us = now_us;
+    if (!reg_nve_live(r, nve))
+        return;
+    enum registry_reason reason = rec_check(r, rec);
+    if (reason != REG_OK)
+        reject(r, nve, ref, reason, rec);
+    else
+        claim(r, nve, ref, rec, true);
+}
+
+void
+registry_withdraw(struct registry *r, uint32_t nve, uint64_t ref,
+    const struct mapping_rec *rec, uint64_t now_us)
+{
+    r->now_us = now_us;
+    if (!reg_nve_live(r, nve))
+        return;
+    uint32_t h = keytab_find(&r->keys, rec->vni, &rec->mac);
+    if (h && reg_ent(r, h)->flags & ENT_LIVE) {
+        const struct reg_ent *en = reg_ent(r, h);
+        if (en->nve != nve || en->epoch != rec->epoch) { /* E4 */
+            reject(r, nve, ref, REG_NOT_OWNER, rec);
+            return;
+        }
+        reg_kill(r, h);
+        r->counters[REGC_WITHDRAWN]++;
+    }
+    answer(r, nve, ref, REG_REGISTERED, rec);
+}
