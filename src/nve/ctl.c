@@ -150,7 +150,8 @@ vn_name(struct ctl *c, uint32_t vni)
 static const char *
 port_name(struct ctl *c, uint32_t port)
 {
-    return port >= 1 && port <= c->n->conf.n_ports ? c->n->port_names[port - 1] : "?";
+    const char *name = port >= 1 && port <= c->n->conf.n_ports ? c->n->port_names[port - 1] : NULL;
+    return name ? name : "?";
 }
 
 /* Does the row have what the request names? Absent = any. */
@@ -271,8 +272,10 @@ next_port(struct ctl *c, struct reader *r)
     static const char *const natives[] = {"drop", "pass", "vn"};
     struct tns_vdp_view v;
     char t[MAC_STR];
-    if (++r->it > c->n->conf.n_ports)
-        return NULL;
+    do {
+        if (++r->it > c->n->conf.n_ports)
+            return NULL;
+    } while (!c->n->port_names[r->it - 1]);
     tns_vdp_view(c->n->vdp, r->it, &v);
     const struct edge_port_conf *p = &c->n->conf.ports[r->it - 1].edge;
     return json_pack("{s:i,s:s,s:b,s:s,s:s*,s:b,s:b,s:i,s:i,s:i}", "port", (int)r->it, "name",

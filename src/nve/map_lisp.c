@@ -35,7 +35,7 @@ map_lisp_new(struct nve *n)
     struct lisp_session_conf s = {.id = n->conf.edge.name, .vtep = n->conf.edge.vtep,
         .key = (const uint8_t *)n->conf.key, .key_size = strlen(n->conf.key),
         .seed = rng_next(&n->rng), .dialect = d};
-    struct lisp_pull_conf p = {.self = n->conf.edge.vtep, .port = LISP_PORT,
+    struct lisp_pull_conf p = {.self = n->conf.edge.vtep, .port = n->conf.lisp_port ? n->conf.lisp_port : LISP_PORT,
         .server = n->conf.authority_udp, .server_port = n->conf.authority_udp_port,
         .seed = rng_next(&n->rng), .dialect = d};
     m->n = n;

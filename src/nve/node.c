@@ -33,6 +33,8 @@ conf_copy(struct nve *n, const struct nve_conf *conf)
     n->port_names = mem_alloc((conf->n_ports + 1) * sizeof *n->port_names);
     for (uint32_t i = 0; i < conf->n_ports; i++) {
         struct edge_port_conf *p = &((struct nve_port_conf *)n->conf.ports)[i].edge;
+        if (!p->name)
+            continue;
         n->port_names[i] = mem_strdup(p->name);
         p->name = n->port_names[i];
     }
@@ -48,7 +50,8 @@ nve_new(const struct nve_conf *conf, uint64_t now_us)
     n->conf.edge.authority = conf->mapping != NVE_MAP_STATIC;
     n->edge = edge_new(&n->conf.edge, now_us);
     for (uint32_t i = 0; i < conf->n_ports; i++)
-        if (!edge_port_add(n->edge, i + 1, &n->conf.ports[i].edge, now_us))
+        if (n->port_names[i] &&
+            !edge_port_add(n->edge, i + 1, &n->conf.ports[i].edge, now_us))
             log_err("nve", "port=%s cannot be added", n->port_names[i]);
     for (uint32_t i = 0; i < conf->n_vid_vns; i++)
         edge_vn_by_vid(n->edge, conf->vid_vns[i].port, conf->vid_vns[i].vid,

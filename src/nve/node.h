@@ -34,11 +34,12 @@ struct nve_conf {
     const char *key;                     /* shared secret with the authority, text */
     struct ip authority_udp;             /* where pulls go */
     uint16_t authority_udp_port;
+    uint16_t lisp_port;                  /* own UDP port: replies come to it */
     uint32_t oui;                        /* of Berth's TLVs (K20) */
     uint8_t evb_rte, evb_retries, evb_rwd, evb_rka;   /* exponents advertised in the EVB TLV */
     uint8_t reflective_relay;            /* offered (K10) */
     uint64_t pace_us;                    /* K13 */
-    const struct nve_port_conf *ports;   /* ports[i] has number i+1 */
+    const struct nve_port_conf *ports;   /* ports[i] has number i+1; no name: a gap */
     uint32_t n_ports;
     const struct nve_vid_vn *vid_vns;
     uint32_t n_vid_vns;
