@@ -890,6 +890,15 @@ vdp_bridge_n_vsis(const struct vdp_bridge *b)
     return b->vsis.pool.n;
 }
 
+size_t
+vdp_bridge_octets(const struct vdp_bridge *b)
+{
+    const struct pool *vsis = &b->vsis.pool, *pends = &b->pends;
+    return (size_t)vsis->n_chunks * vsis->per_chunk * vsis->item_size +
+           (size_t)pends->n_chunks * pends->per_chunk * pends->item_size +
+           (size_t)b->vsis.map.cap * 8 + (size_t)b->n_serials * sizeof *b->serials;
+}
+
 const struct vdp_bridge_counters *
 vdp_bridge_counters(const struct vdp_bridge *b)
 {

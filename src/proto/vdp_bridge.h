@@ -21,7 +21,7 @@ struct vdp_bridge_conf {
     uint32_t max_entries;                /* filter entries over all VSIs; more: code 2 */
     uint32_t max_pending;                /* requests without an answer; more: ECP is not acked */
     uint8_t max_peers;                   /* station MACs on the port; more: frames are dropped */
-    uint8_t max_managers;                /* manager ids; more: code 2 */
+    uint8_t max_managers;                /* manager ids; more: the PDU is dropped */
     uint64_t seed;
 };
 struct vdp_bridge_conf vdp_bridge_defaults(const struct mac *self);
@@ -91,6 +91,7 @@ size_t vdp_bridge_save(const struct vdp_bridge *b, const struct vdp_key *key,
     uint8_t bytes[VDP_BRIDGE_SAVE_MAX]);           /* 0: no such VSI */
 bool vdp_bridge_restore(struct vdp_bridge *b, const uint8_t *bytes, size_t size);
 uint32_t vdp_bridge_n_vsis(const struct vdp_bridge *b);
+size_t vdp_bridge_octets(const struct vdp_bridge *b);  /* of records and index, long filters aside */
 const struct vdp_bridge_counters *vdp_bridge_counters(const struct vdp_bridge *b);
 void vdp_bridge_free(struct vdp_bridge *b);
 /* T_assoc (S3-80): VSI lifetime without a keep-alive, 1.5 * ((1 + 2R) T(RTE) + T(RKA)). */
