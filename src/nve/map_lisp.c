@@ -5,6 +5,7 @@
  *
  * References of the session are the edge's output ids; withdrawals carry none. A VN look-up's
  * ref is an index into `asks`, because its answer may be "no such VN", which names no VN. */
+#include "node/lisp_record.h"
 #include "nve/node_int.h"
 #include "base/log.h"
 #include "proto/lisp_pull.h"
@@ -57,64 +58,13 @@ map_lisp_free(struct map_lisp *m)
     mem_free(m);
 }
 
-/* ---- records ---- */
-
-static void
-record_of(const struct mapping_rec *r, const struct lisp_eid *eid, struct lisp_record *to)
-{
-    memset(to, 0, sizeof *to);
-    to->eid = eid ? *eid : lisp_eid_mac(r->vni, &r->mac);
-    to->ttl_min = LISP_TTL_FOREVER;      /* the session is the life of it, not a clock */
-    to->authoritative = true;
-    to->version = lisp_version_of(r->epoch);
-    to->n_rlocs = 1;
-    struct lisp_rloc *l = &to->rlocs[0];
-    l->ip = l->owner = r->owner;
-    l->prio = 1;
-    l->weight = 100;
-    l->local = l->reachable = true;
-    l->has_mac = l->has_epoch = true;
-    l->mac = r->mac;
-    l->epoch = r->epoch;
-    l->migration_id = r->migration_id;
-    l->low_trust = r->low_trust;
-    l->n_ips = r->n_ips < LISP_IPS_MAX ? r->n_ips : LISP_IPS_MAX;
-    memcpy(l->ips, r->ips, l->n_ips * sizeof l->ips[0]);
-}
-
-/* false: a record that names no MAC, or no place: nothing an edge could use */
-static bool
-mapping_of(const struct lisp_record *rec, struct mapping_rec *to)
-{
-    const struct lisp_rloc *l = rec->n_rlocs ? &rec->rlocs[0] : NULL;
-    memset(to, 0, sizeof *to);
-    to->vni = rec->eid.vni;
-    if (rec->eid.kind == LISP_EID_MAC)
-        to->mac = rec->eid.mac;
-    else if (l && l->has_mac)
-        to->mac = l->mac;
-    else
-        return false;
-    if (!l)
-        return true;                     /* a withdrawal */
-    to->owner = ip_is_none(&l->owner) ? l->ip : l->owner;
-    to->epoch = l->has_epoch ? l->epoch : 0;
-    to->migration_id = l->migration_id;
-    to->low_trust = l->low_trust;
-    for (; to->n_ips < l->n_ips && to->n_ips < TNS_IPS_MAX; to->n_ips++)
-        to->ips[to->n_ips] = l->ips[to->n_ips];
-    if (!to->n_ips && rec->eid.kind == LISP_EID_IP)
-        to->ips[to->n_ips++] = rec->eid.ip;
-    return true;
-}
+/* ---- from the edge ---- */
 
 static struct lisp_eid
 eid_of(uint32_t vni, const struct mac *mac, const struct ip *ip)
 {
     return ip_is_none(ip) ? lisp_eid_mac(vni, mac) : lisp_eid_ip(vni, ip);
 }
-
-/* ---- from the edge ---- */
 
 void
 map_lisp_edge(struct map_lisp *m, const struct edge_out *out)
@@ -124,7 +74,7 @@ map_lisp_edge(struct map_lisp *m, const struct edge_out *out)
     uint8_t flags = 0;
     switch ((enum edge_out_type)out->type) {
     case EDGE_REGISTER:
-        record_of(&out->u.reg.rec, NULL, &rec);
+        lisp_record_of(&out->u.reg.rec, NULL, &rec);
         if (out->u.reg.want_epoch)
             flags |= LISP_RT_F_CLAIM;
         if (out->u.reg.refresh)
@@ -177,15 +127,9 @@ map_lisp_edge(struct map_lisp *m, const struct edge_out *out)
 static void
 vn_of(const struct map_lisp *m, const struct lisp_rt_vn *w, struct vn_rec *to)
 {
-    memset(to, 0, sizeof *to);
-    to->vni = w->vni;
-    to->mtu = w->mtu;
-    to->arp = w->arp_policy <= LISP_VN_ARP_TRANSLATE ? w->arp_policy : ARP_SUPPRESS;
-    to->centralised = w->reply_mode == LISP_VN_CENTRAL;
-    to->pull = (w->flags & LISP_VN_F_PULL) || m->n->conf.mapping == NVE_MAP_PULL;
-    to->deleted = (w->flags & LISP_VN_F_DELETED) != 0;
-    memcpy(to->name, w->name, sizeof to->name < sizeof w->name ? sizeof to->name : sizeof w->name);
-    to->name[sizeof to->name - 1] = 0;
+    lisp_record_vn(w, to);
+    if (m->n->conf.mapping == NVE_MAP_PULL)
+        to->pull = 1;
 }
 
 static int
@@ -259,7 +203,7 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
         edge_map_snapshot(e, ev->vni, ev->type == LISP_SEV_SNAPSHOT_BEGIN, ev->seq, now);
         break;
     case LISP_SEV_NOTIFY:
-        if (!mapping_of(&ev->record, &rec))
+        if (!lisp_record_mapping(&ev->record, &rec))
             break;
         if (ev->record.ttl_min)
             edge_map_set(e, &rec, ev->seq, now);
@@ -304,7 +248,7 @@ static void
 pull_answer(struct map_lisp *m, const struct lisp_pull_out *o)
 {
     struct mapping_rec rec;
-    if (mapping_of(&o->record, &rec) && rec.vni) {
+    if (lisp_record_mapping(&o->record, &rec) && rec.vni) {
         edge_map_set(m->n->edge, &rec, 0, m->n->now_us);
         return;
     }
@@ -325,7 +269,7 @@ pull_question(struct map_lisp *m, const struct lisp_pull_question *q)
         lisp_pull_reply(m->pull, q, NULL);
         return;
     }
-    record_of(&rec, &q->eid, &answer);
+    lisp_record_of(&rec, &q->eid, &answer);
     answer.ttl_min = 1;                  /* whoever asked us is not subscribed at us */
     lisp_pull_reply(m->pull, q, &answer);
 }
