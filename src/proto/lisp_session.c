@@ -659,7 +659,7 @@ in_next(struct lisp_session *s, struct lisp_session_event *ev)
             return false;
         }
         struct lisp_rt_frame f;
-        if (!s->connected || s->state == ST_KEYLESS)
+        if (!s->connected || s->state == ST_KEYLESS || s->in_pos == s->in_n)
             return false;
         int got = lisp_rt_frame_get(s->in + s->in_pos, s->in_n - s->in_pos, &f);
         if (got < 0)
