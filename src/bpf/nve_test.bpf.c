@@ -27,7 +27,9 @@ test_port(struct __sk_buff *skb)
     return port_ingress(skb);
 }
 
-/* cb: 0 VNI, 1 remote IPv4 in host order (0: 2001:db8::1), 2 outer TTL, 3 TPID */
+/* cb: 0 VNI, 1 remote IPv4 in host order (0: 2001:db8::1), 2 outer TTL, 3 TPID. What we
+ * set is the key of a frame going out: its local address is what the receiver reads as
+ * remote. */
 SEC("tc")
 int
 test_overlay(struct __sk_buff *skb)
@@ -37,13 +39,13 @@ test_overlay(struct __sk_buff *skb)
 
     key.tunnel_id = skb->cb[0];
     key.tunnel_ttl = skb->cb[2];
-    key.remote_ipv4 = skb->cb[1];
-    if (!key.remote_ipv4) {
-        key.remote_ipv6[0] = bpf_htonl(0x20010db8);
-        key.remote_ipv6[3] = bpf_htonl(1);
+    key.local_ipv4 = skb->cb[1];
+    if (!key.local_ipv4) {
+        key.local_ipv6[0] = bpf_htonl(0x20010db8);
+        key.local_ipv6[3] = bpf_htonl(1);
         flags = BPF_F_TUNINFO_IPV6;
     }
-    if (bpf_skb_set_tunnel_key(skb, &key, KEY_SIZE_OLD, flags) ||
+    if (bpf_skb_set_tunnel_key(skb, &key, sizeof(key), flags) ||
         test_tag(skb, skb->cb[3], 5))
         return -1;
     test_clear(skb);
