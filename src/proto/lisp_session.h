@@ -30,7 +30,8 @@ struct lisp_session_conf {
 enum lisp_session_event_type {
     /* client */
     LISP_SEV_UP,                         /* id, incarnation: register all, then register_end */
-    LISP_SEV_DOWN,                       /* reason; a new attempt follows by itself */
+    LISP_SEV_DOWN,                       /* reason; also of a failed attempt; the next one follows
+                                          * by itself */
     LISP_SEV_ACK,                        /* ref, epoch, migration_id: registered, withdrawn */
     LISP_SEV_REJECT,                     /* ref, reason; epoch, migration_id, owner as known there */
     LISP_SEV_GRANT,                      /* ref, epoch, migration_id */
@@ -141,6 +142,7 @@ enum lisp_session_counter {
 uint64_t lisp_session_counter(const struct lisp_session *s, unsigned c);
 const char *lisp_session_counter_name(unsigned c);
 const char *lisp_session_state_str(const struct lisp_session *s);
-size_t lisp_session_backlog(const struct lisp_session *s);   /* octets not yet written */
+/* Octets not yet written: whoever sends a snapshot waits while this is high. */
+size_t lisp_session_backlog(const struct lisp_session *s);
 uint64_t lisp_session_seq(const struct lisp_session *s);     /* last number given (server) or seen */
 #endif
