@@ -127,7 +127,8 @@ dp_bpf_bind(struct dp_bpf *dp, uint32_t port, const char *name, struct host_err 
     if (!ifindex)
         return host_fail(err, -ENODEV, "%s: %m", name);
     p = &dp->ports[port];
-    snprintf(p->name, sizeof(p->name), "%s", name);
+    if (name != p->name)
+        snprintf(p->name, sizeof(p->name), "%s", name);
     p->ifindex = ifindex;
     p->bound = true;
     rc = netlink_set_promisc(dp->nl, ifindex, true, err);

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two NVEs with real devices, in two namespaces:
+ *
+ *   hA --(tag 100)-- sA [ NVE A ] vx0 == uA ---- uB == vx0 [ NVE B ] sB --(tag 200)--
+ * hB
+ *
+ * and the driver's life: restart, new layout, port made anew, watchdog, reconciliation.
+ */
+#include "nve_frames.h"
+#include <bpf/bpf.h>
+#include "host/dp_bpf_int.h"
+
+#define VN   5000
+#define VN2  6000
+#define WAIT 3000
+
+struct nve {
+    int ns, far;
+    char pins[64];
+    struct dp_bpf_conf conf;
+    struct dp_bpf *dp;
+    uint32_t port;
+    uint16_t vid;
+    const char *dev, *far_dev;
+};
+static const char *skip_why;
+static struct nve a = {.vid = 100, .dev = "sA", .far_dev = "hA"};
+static struct nve b = {.vid = 200, .dev = "sB", .far_dev = "hB"};
+static struct mac A, B;
+
+#define NEED_ROOT()                                                                    \
+    do {                                                                               \
+        (void)state;                                                                   \
+        if (skip_why) {                                                                \
+            print_message("skipped: %s\n", skip_why);                                  \
+            skip();                                                                    \
+        }                                                                              \
+    } while (0)
+
+static void
+go(const struct nve *n)
+{
+    assert_int_equal(setns(n->ns, CLONE_NEWNET), 0);
+}
+
+static void
+nve_open(struct nve *n)
+{
+    struct host_err err = {{0}};
+
+    go(n);
+    if (dp_bpf_open(&n->conf, &n->dp, &err))
+        fail_msg("%s", err.text);
+    n->port = dp_bpf_port_number(n->dp, n->dev);
+    if (dp_bpf_bind(n->dp, n->port, n->dev, &err))
+        fail_msg("%s", err.text);
+}
+
+/* The wanted state; `peer` stands behind the other NVE. */
+static void
+nve_fill(struct nve *n, struct mac own, const struct nve *other, struct mac peer)
+{
+    go(n);
+    OP(n->dp, DP_PORT_SET, port, .port = n->port, .native = NATIVE_DROP);
+    OP(n->dp, DP_VN_SET, vn, .vni = VN, .arp = ARP_SUPPRESS, .mtu = 1500);
+    OP(n->dp, DP_VAP_SET, vap, .port = n->port, .vni = VN, .vid = n->vid, .flood = 1);
+    OP(n->dp, DP_VSI_SET, vsi, .port = n->port, .vni = VN, .vsi = 1, .vid = n->vid,
+        .mac = own, .active = 1);
+    OP(n->dp, DP_FDB_SET, fdb, .vni = VN, .mac = own, .kind = FDB_LOCAL,
+        .port = n->port, .vid = n->vid, .pcp = 5);
+    OP(n->dp, DP_FDB_SET, fdb, .vni = VN, .mac = peer, .kind = FDB_REMOTE,
+        .vtep = other->conf.local);
+    OP(n->dp, DP_MEMBER_SET, member, .vni = VN, .vtep = other->conf.local);
+}
+
+static int
+setup(void **state)
+{
+    char cmd[256];
+
+    (void)state;
+    skip_why = enter_ns();
+    if (skip_why)
+        return 0;
+    b.ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    sh("ip link set lo up; ip link add sB type veth peer name hB; ip link set sB up; "
+       "ip link set hB up; ip addr add 10.8.0.2/32 dev lo; "
+       "ip link add vx0 type vxlan external dstport 4789; ip link set vx0 up");
+    skip_why = enter_ns();
+    if (skip_why)
+        return 0;
+    a.ns = open("/proc/thread-self/ns/net", O_RDONLY);
+    snprintf(cmd, sizeof(cmd),
+        "ip link add uA mtu 1600 type veth peer name uB mtu 1600; "
+        "ip link set uB netns /proc/%d/fd/%d",
+        getpid(), b.ns);
+    sh(cmd);
+    sh("ip link set lo up; ip link add sA type veth peer name hA; ip link set sA up; "
+       "ip link set hA up; ip addr add 10.8.0.1/32 dev lo; "
+       "ip link add vx0 type vxlan external dstport 4789; ip link set vx0 up; "
+       "ip addr add 10.9.0.1/24 dev uA; ip link set uA up; ip route add 10.8.0.2 via "
+       "10.9.0.2");
+    go(&b);
+    sh("ip addr add 10.9.0.2/24 dev uB; ip link set uB up; ip route add 10.8.0.1 via "
+       "10.9.0.1");
+
+    A = mac_n(1), B = mac_n(2);
+    for (struct nve *n = &a; n; n = n == &a ? &b : NULL) {
+        go(n);
+        strcpy(n->pins, "/tmp/nve-dp-XXXXXX");
+        assert_non_null(mkdtemp(n->pins));
+        n->far = raw_open(n->far_dev);
+        n->conf = (struct dp_bpf_conf){.pin_dir = n->pins,
+            .mount = true,
+            .vxlan = "vx0",
+            .max_fdb = 32768,
+            .max_neigh = 1024,
+            .max_vsis = 32768,
+            .max_vaps = 1024};
+    }
+    a.conf.local = ip_n("10.8.0.1");
+    b.conf.local = ip_n("10.8.0.2");
+    nve_open(&a);
+    nve_open(&b);
+    nve_fill(&a, A, &b, B);
+    nve_fill(&b, B, &a, A);
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    for (struct nve *n = &a; n && !skip_why; n = n == &a ? &b : NULL) {
+        go(n);
+        dp_bpf_remove(n->dp);
+        dp_bpf_close(n->dp);
+        umount(n->pins);
+        rmdir(n->pins);
+    }
+    return 0;
+}
+
+/* One frame from the VM at `from` arrives, octet by octet, under the other's tag. */
+static void
+crosses_(const struct nve *from, const struct nve *to, struct mac src, struct mac dst,
+    int line)
+{
+    struct frame f = udp4(dst, src, 7, 9, 100), got;
+    int tci;
+
+    while (raw_recv(to->far, &got, &tci, 0))
+        ;
+    raw_send(from->far, &f, 7 << 13 | from->vid);
+    while (raw_recv(to->far, &got, &tci, WAIT)) {
+        if (got.size != f.size || memcmp(got.b, f.b, f.size))
+            continue;
+        assert_int_equal(tci, 5 << 13 | to->vid);
+        return;
+    }
+    fail_msg("line %d: lost", line);
+}
+#define crosses(from, to, src, dst) crosses_(from, to, src, dst, __LINE__)
+
+static void
+test_cross(void **state)
+{
+    struct frame arp = arp_of(MAC_ALL, A, 1, A, 0x0a000001, 0x0a000002), got;
+    struct frame bum = udp4(MAC_ALL, A, 7, 9, 60),
+                 foreign = udp4(B, mac_n(3), 7, 9, 60);
+    uint64_t n[DPC_N];
+    int tci;
+
+    NEED_ROOT();
+    crosses(&a, &b, A, B);
+    crosses(&b, &a, B, A);
+    raw_send(a.far, &bum, a.vid);
+    assert_true(raw_recv(b.far, &got, &tci, WAIT));
+    assert_memory_equal(got.b, bum.b, bum.size);
+    assert_int_equal(tci & 0xfff, b.vid);
+
+    go(&a);
+    OP(a.dp, DP_NEIGH_SET, neigh, .vni = VN, .ip = ip_n("10.0.0.2"), .mac = B);
+    raw_send(a.far, &arp, a.vid);
+    assert_true(raw_recv(a.far, &got, &tci, WAIT));
+    assert_int_equal(got.b[21], 2); /* the answer, under the tag of the question */
+    assert_memory_equal(got.b + 22, B.b, 6);
+    assert_int_equal(tci & 0xfff, a.vid);
+
+    /* B does not know A's endpoint any more: nothing arrives, the reason is counted. */
+    go(&b);
+    OP(b.dp, DP_MEMBER_DEL, member, .vni = VN, .vtep = a.conf.local);
+    raw_send(a.far, &bum, a.vid);
+    raw_send(a.far, &foreign, a.vid);
+    assert_false(raw_recv(b.far, &got, &tci, 200));
+    dp_bpf_counters(b.dp, n);
+    assert_int_equal(n[DPC_DROP_VTEP], 1);
+    go(&a);
+    dp_bpf_counters(a.dp, n);
+    assert_int_equal(n[DPC_DROP_SPOOF], 1);
+    go(&b);
+    OP(b.dp, DP_MEMBER_SET, member, .vni = VN, .vtep = a.conf.local);
+    crosses(&a, &b, A, B);
+}
+
+static void
+test_frame_op(void **state)
+{
+    struct frame f = udp4(B, A, 1, 2, 80), all = udp4(MAC_ALL, A, 1, 2, 80), got;
+    struct dp_op op = {
+        .type = DP_FRAME, .u.frame = {.vni = VN, .p = f.b, .size = 122}
+    };
+    int tci;
+
+    NEED_ROOT();
+    go(&a);
+    assert_int_equal(dp_bpf_apply(a.dp, &op), 0);
+    assert_true(raw_recv(b.far, &got, &tci, WAIT));
+    assert_int_equal(tci, 5 << 13 | b.vid);
+    assert_memory_equal(got.b, f.b, f.size);
+    op.u.frame.p = all.b;
+    assert_int_equal(dp_bpf_apply(a.dp, &op), 0);
+    assert_true(raw_recv(b.far, &got, &tci, WAIT));
+    assert_true(raw_recv(a.far, &got, &tci, WAIT));
+    assert_int_equal(tci & 0xfff, a.vid);
+    op.u.frame.port = a.port;
+    op.u.frame.vid = 77;
+    op.u.frame.pcp = 6;
+    assert_int_equal(dp_bpf_apply(a.dp, &op), 0);
+    assert_true(raw_recv(a.far, &got, &tci, WAIT));
+    assert_int_equal(tci, 6 << 13 | 77);
+    op.u.frame.port = 0;
+    memcpy(f.b, mac_n(9).b, 6);
+    op.u.frame.p = f.b;
+    assert_int_equal(dp_bpf_apply(a.dp, &op), -EHOSTUNREACH);
+}
+
+static void
+test_restart(void **state)
+{
+    uint32_t port = a.port;
+    uint64_t before[DPC_N], after[DPC_N];
+
+    NEED_ROOT();
+    go(&a);
+    dp_bpf_counters(a.dp, before);
+    dp_bpf_close(a.dp);
+    crosses(&a, &b, A, B); /* nobody at home */
+    nve_open(&a);
+    assert_int_equal(a.port, port);
+    crosses(&b, &a, B, A);
+    go(&a);
+    OP(a.dp, DP_VSI_SET, vsi, .port = port, .vni = VN, .vsi = 2, .vid = 100,
+        .mac = mac_n(8), .active = 1);
+    OP(a.dp, DP_FDB_SET, fdb, .vni = VN2, .mac = B, .kind = FDB_REMOTE,
+        .vtep = b.conf.local);
+    OP(a.dp, DP_VAP_SET, vap, .port = port, .vni = VN2, .vid = 300, .flood = 1);
+    OP(a.dp, DP_MEMBER_SET, member, .vni = VN2, .vtep = ip_n("10.8.0.77"));
+    apply(a.dp, (struct dp_op){.type = DP_SYNC_BEGIN});
+    nve_fill(&a, A, &b, B);
+    apply(a.dp, (struct dp_op){.type = DP_SYNC_END});
+    {
+        struct nve_vsi_key k = {.port = (uint16_t)port, .vid = 100};
+        struct nve_fdb_key fk = {.vni = VN2};
+        struct nve_chunk_key ck = {VN2, 0};
+        struct ip gone = ip_n("10.8.0.77");
+        uint8_t v[2048];
+
+        memcpy(k.mac, mac_n(8).b, 6);
+        memcpy(fk.mac, B.b, 6);
+        assert_int_not_equal(bpf_map_lookup_elem(a.dp->fd.vsis, &k, v), 0);
+        memcpy(k.mac, A.b, 6);
+        assert_int_equal(bpf_map_lookup_elem(a.dp->fd.vsis, &k, v), 0);
+        assert_int_not_equal(bpf_map_lookup_elem(a.dp->fd.fdb, &fk, v), 0);
+        assert_int_not_equal(bpf_map_lookup_elem(a.dp->fd.locals, &ck, v), 0);
+        assert_int_not_equal(bpf_map_lookup_elem(a.dp->fd.remotes, &ck, v), 0);
+        assert_int_not_equal(bpf_map_lookup_elem(a.dp->fd.vteps, &gone, v), 0);
+        assert_int_equal(bpf_map_lookup_elem(a.dp->fd.vteps, &b.conf.local, v), 0);
+        assert_int_equal(((struct nve_vtep *)v)->refs, 1);
+    }
+    dp_bpf_counters(a.dp, after);
+    assert_true(after[DPC_RX_PORT] > before[DPC_RX_PORT]); /* they go on counting */
+    crosses(&a, &b, A, B);
+}
+
+/* K15: another table size is another layout; the old programs forward until it is
+ * filled. */
+static void
+test_layout(void **state)
+{
+    struct frame bum = udp4(MAC_ALL, A, 7, 9, 60), got;
+    int tci;
+
+    NEED_ROOT();
+    go(&a);
+    dp_bpf_close(a.dp);
+    a.conf.max_fdb += 100;
+    nve_open(&a);
+    assert_true(a.dp->waiting);
+    crosses(&a, &b, A, B);
+    raw_send(a.far, &bum, a.vid); /* the old jump table is still held */
+    assert_true(raw_recv(b.far, &got, &tci, WAIT));
+    go(&a);
+    apply(a.dp, (struct dp_op){.type = DP_SYNC_BEGIN});
+    nve_fill(&a, A, &b, B);
+    crosses(&a, &b, A, B);
+    go(&a);
+    apply(a.dp, (struct dp_op){.type = DP_SYNC_END});
+    assert_false(a.dp->waiting);
+    crosses(&a, &b, A, B);
+    crosses(&b, &a, B, A);
+    raw_send(a.far, &bum, a.vid);
+    assert_true(raw_recv(b.far, &got, &tci, WAIT));
+    {
+        char cmd[160];
+
+        snprintf(cmd, sizeof(cmd), "test $(ls -d %s/nve-v* | wc -l) = 1", a.pins);
+        sh(cmd);
+        snprintf(cmd, sizeof(cmd), "test $(ls -d %s/jumps-* | wc -l) = 1", a.pins);
+        sh(cmd);
+    }
+}
+
+/* K21: the device of a port goes and comes back; nothing is programmed again but the
+ * port. */
+static void
+test_port_anew(void **state)
+{
+    struct host_err err = {{0}};
+    int rc;
+
+    NEED_ROOT();
+    go(&a);
+    close(a.far);
+    sh("ip link del sA");
+    assert_true(dp_bpf_check(a.dp, &err) >= 0);
+    sh("ip link add sA type veth peer name hA && ip link set sA up && ip link set hA "
+       "up");
+    a.far = raw_open("hA");
+    rc = dp_bpf_check(a.dp, &err);
+    if (rc != 1)
+        fail_msg("%d %s", rc, err.text);
+    crosses(&a, &b, A, B);
+    crosses(&b, &a, B, A);
+    go(&a);
+    assert_int_equal(dp_bpf_check(a.dp, &err), 0);
+}
+
+static void
+test_watchdog(void **state)
+{
+    struct host_err err = {{0}};
+    char cmd[160];
+
+    NEED_ROOT();
+    go(&a);
+    snprintf(cmd, sizeof(cmd), "rm %s/links/sA", a.pins);
+    sh(cmd);
+    assert_int_equal(dp_bpf_check(a.dp, &err), 1);
+    crosses(&a, &b, A, B);
+    go(&a);
+    sh("tc qdisc replace dev vx0 root pfifo");
+    assert_int_equal(dp_bpf_check(a.dp, &err), -EBUSY);
+    assert_non_null(strstr(err.text, "noqueue"));
+    sh("tc qdisc replace dev vx0 root noqueue");
+    assert_int_equal(dp_bpf_check(a.dp, &err), 0);
+}
+
+static void
+test_clsact(void **state)
+{
+    struct host_err err = {{0}};
+
+    NEED_ROOT();
+    go(&a);
+    dp_bpf_close(a.dp);
+    a.conf.no_tcx = true;
+    nve_open(&a);
+    crosses(&a, &b, A, B);
+    crosses(&b, &a, B, A);
+    go(&a);
+    sh("tc qdisc del dev sA clsact");
+    assert_int_equal(dp_bpf_check(a.dp, &err), 1);
+    crosses(&a, &b, A, B);
+    go(&a);
+    dp_bpf_close(a.dp);
+    a.conf.no_tcx = false;
+    nve_open(&a);
+    crosses(&a, &b, A, B);
+}
+
+static void
+test_sync_size(void **state)
+{
+    enum { N = 20000 };
+    uint64_t t0, t1, t2, t3;
+
+    NEED_ROOT();
+    go(&a);
+    for (int pass = 0; pass < 2; pass++) {
+        t0 = now_ms();
+        apply(a.dp, (struct dp_op){.type = DP_SYNC_BEGIN});
+        nve_fill(&a, A, &b, B);
+        for (unsigned i = 0; i < N; i++) {
+            OP(a.dp, DP_VSI_SET, vsi, .port = a.port, .vni = VN, .vsi = i + 1,
+                .vid = 100, .mac = mac_n(1000 + i), .active = 1);
+            OP(a.dp, DP_FDB_SET, fdb, .vni = VN, .mac = mac_n(1000 + i),
+                .kind = FDB_LOCAL, .port = a.port, .vid = 100);
+        }
+        t1 = now_ms();
+        apply(a.dp, (struct dp_op){.type = DP_SYNC_END});
+        print_message("sync of %d VSIs, pass %d: %llu ms to name, %llu ms to end\n", N,
+            pass, (unsigned long long)(t1 - t0), (unsigned long long)(now_ms() - t1));
+    }
+    crosses(&a, &b, A, B);
+    go(&a);
+    t2 = now_ms();
+    apply(a.dp, (struct dp_op){.type = DP_SYNC_BEGIN});
+    nve_fill(&a, A, &b, B);
+    apply(a.dp, (struct dp_op){.type = DP_SYNC_END});
+    t3 = now_ms();
+    print_message("deleting them: %llu ms\n", (unsigned long long)(t3 - t2));
+    assert_true(t3 - t2 < 5000);
+    crosses(&a, &b, A, B);
+}
+
+static void
+test_limits(void **state)
+{
+    struct dp_op op = {.type = DP_VSI_SET};
+    int rc = 0;
+
+    NEED_ROOT();
+    go(&a);
+    op.u.vsi.port = a.conf.max_ports ? a.conf.max_ports : 256;
+    assert_int_equal(dp_bpf_apply(a.dp, &op), -EINVAL);
+    op = (struct dp_op){.type = DP_NEIGH_SET, .u.neigh = {.vni = VN}};
+    for (uint32_t i = 0; i < 1100 && !rc; i++) {
+        op.u.neigh.ip = ip_v4(0x0b000000 + i);
+        rc = dp_bpf_apply(a.dp, &op);
+    }
+    assert_int_equal(rc, -ENOSPC);
+    assert_int_equal(dp_bpf_port_number(a.dp, "sA"), a.port);
+    assert_int_not_equal(dp_bpf_port_number(a.dp, "other"), a.port);
+}
+
+static void
+test_csum(void **state)
+{
+    struct frame f = udp4(A, B, 1, 2, 33), g = f;
+    uint32_t pseudo = 0x0a00 + 1 + 0x0a00 + 2 + 17 + 41;
+
+    (void)state;
+    g.b[40] = (uint8_t)(pseudo >> 8); /* what checksum offload leaves behind */
+    g.b[41] = (uint8_t)pseudo;
+    dp_csum_complete(g.b, g.size);
+    assert_memory_equal(g.b, f.b, f.size);
+    dp_csum_complete(g.b, g.size); /* a right one stays */
+    assert_memory_equal(g.b, f.b, f.size);
+    g.b[41] ^= 1; /* a wrong one too */
+    f = g;
+    dp_csum_complete(g.b, g.size);
+    assert_memory_equal(g.b, f.b, f.size);
+    for (size_t n = 0; n <= f.size; n++)
+        dp_csum_complete(g.b, n);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_csum),
+        cmocka_unit_test(test_cross),
+        cmocka_unit_test(test_frame_op),
+        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_port_anew),
+        cmocka_unit_test(test_watchdog),
+        cmocka_unit_test(test_clsact),
+        cmocka_unit_test(test_sync_size),
+        cmocka_unit_test(test_limits),
+    };
+    return cmocka_run_group_tests_name("host_dp", tests, setup, teardown);
+}
