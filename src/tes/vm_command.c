@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commands on their way: from the control socket to the edge, and back when the edge
+ * has answered, the tag is installed and the journal is written. A VM has one command
+ * at a time; a newer one takes the place of the older, whose client is told so. */
+#include "tes/vm.h"
+#include "base/log.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What an edge's refusal means to the operator. */
+struct meaning {
+    const char *code, *text;
+};
+static const struct meaning reasons[BERTH_N_REASONS] = {
+    [BERTH_REASON_AUTHORIZATION] = {"not_authorised",
+                                    "the edge does not allow this VM on this network: check its list of networks "
+        "for "
+        "the port, or the VM's proof"                                                                                                  },
+    [BERTH_REASON_POLICY_CONFLICT] = {"conflict",
+                                    "the VM's policies contradict each other: check its VSI type"                                      },
+    [BERTH_REASON_RESOURCES] = {"no_resources",
+                                    "the edge has no room for it: raise its limits or use another server"                              },
+    [BERTH_REASON_BUSY] = {"busy",           "the edge is busy: signal again in a moment"                                     },
+    [BERTH_REASON_BAD_MESSAGE] = {"bad_request",
+                                    "the edge does not understand the request: check addresses and filter format"                      },
+    [BERTH_REASON_NO_STATE] = {"no_state",
+                                    "the edge does not know this VM: associate it"                                                     },
+    [BERTH_REASON_INVALID_STATE] = {"invalid_state",
+                                    "the VM's state at the edge does not allow this: see `berth show attachments`"                     },
+    [BERTH_REASON_MOVED] = {"moved",
+                                    "the VM lives at another edge with a newer epoch: terminate it here"                               },
+    [BERTH_REASON_UNKNOWN_VN] = {"unknown_vn",
+                                    "the edge knows no such network: add it (berth vn add) or check its name"                          },
+    [BERTH_REASON_ADDRESS_CONFLICT] = {"conflict",
+                                    "another VM of the network has this address: terminate that one or change the "
+        "address"                                                                                                                      },
+    [BERTH_REASON_TAG_CONFLICT] = {"conflict",
+                                    "another network has this tag on the port: ask for another one or none"                            },
+    [BERTH_REASON_MTU] = {"no_resources",   "the underlay's MTU is too small for the "
+                                          "network: raise it or lower the network's"},
+    [BERTH_REASON_AUTHORITY] = {"no_authority",
+                                    "the edge does not reach its authority: check that berth-nva runs"                                 },
+    [BERTH_REASON_AGED] = {"aged",           "the edge heard nothing for too long"                                            },
+    [BERTH_REASON_ADMIN] = {"admin",          "an administrator of the edge has refused it"                                    },
+};
+static const struct meaning codes[] = {
+    [VDP_CODE_FORMAT] = {"bad_request",
+                         "the edge does not understand the request: check addresses and filter format"},
+    [VDP_CODE_RESOURCES] = {"no_resources",
+                         "the edge has no room for it: raise its limits or use another server"        },
+    [VDP_CODE_NO_MANAGER] = {"no_authority",
+                         "the edge does not reach its authority: check that it runs"                  },
+    [VDP_CODE_OTHER] = {"refused",      "the edge has refused: its log says why"                     },
+    [VDP_CODE_VID] = {"conflict",
+                         "the edge does not accept this tag, network or address on this port"         },
+};
+
+static struct meaning
+meaning_of(const struct vdp_station_out *ev)
+{
+    if (ev->has_berth && ev->berth.reason < BERTH_N_REASONS &&
+        reasons[ev->berth.reason].code)
+        return reasons[ev->berth.reason];
+    if (ev->code < sizeof(codes) / sizeof(codes[0]) && codes[ev->code].code)
+        return codes[ev->code];
+    return codes[VDP_CODE_OTHER];
+}
+
+/* --- clients --- */
+
+static void
+request_end(struct tes *t, struct vm *v)
+{
+    struct request *r = pool_at(&t->reqs, v->req);
+    mem_free(r->id);
+    pool_put(&t->reqs, v->req);
+    v->req = 0;
+}
+
+void
+vm_fail(struct tes *t, uint32_t h, const char *code, const char *fmt, ...)
+{
+    struct vm *v = vm_at(t, h);
+    struct request *r;
+    char text[320];
+    va_list ap;
+    if (!v->req)
+        return;
+    t->n.rejected++;
+    r = pool_at(&t->reqs, v->req);
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    ctl_error(t, r->conn, r->id, code, "%s", text);
+    request_end(t, v);
+}
+
+/* --- to the edge --- */
+
+static struct vdp_key
+key_of(const struct tes *t, const struct vm *v)
+{
+    struct vdp_key key = {
+        .type_id = v->par.type_id, .type_version = v->par.type_version, .id = v->id};
+    memcpy(key.mgrid, t->conf.manager, sizeof(key.mgrid));
+    return key;
+}
+
+static const struct {
+    uint8_t op, phase;
+} wire_op[TNS_N_OPS] = {
+    [TNS_PREASSOC] = {BERTH_OP_PREASSOC,  0                  },
+    [TNS_ASSOC] = {BERTH_OP_ASSOC,     0                  },
+    [TNS_SUSPEND] = {BERTH_OP_SUSPEND,   0                  },
+    [TNS_RESUME] = {BERTH_OP_RESUME,    0                  },
+    [TNS_EMIGRATE_PREPARE] = {BERTH_OP_EMIGRATE,  BERTH_PHASE_PREPARE},
+    [TNS_EMIGRATE_COMMIT] = {BERTH_OP_EMIGRATE,  BERTH_PHASE_COMMIT },
+    [TNS_IMMIGRATE_PRE] = {BERTH_OP_IMMIGRATE, BERTH_PHASE_PRE    },
+    [TNS_IMMIGRATE_ASSO] = {BERTH_OP_IMMIGRATE, BERTH_PHASE_ASSO   },
+    [TNS_TERMINATE] = {BERTH_OP_TERMINATE, 0                  },
+};
+
+bool
+vm_send(struct tes *t, uint32_t h, bool again)
+{
+    struct vm *v = vm_at(t, h);
+    const struct vm_params *p = &v->par;
+    struct vdp_station_request r = {
+        .key = key_of(t, v), .filter_format = p->format, .n_entries = 1};
+    struct vdp_entry entry = {
+        .group = p->vni, .mac = p->mac, .vid = p->vid, .pcp = p->pcp, .ps = p->ps};
+    struct vdp_station *s = t->up[p->uplink].station;
+    if (!s)
+        return false;
+    r.cookie = (uint64_t)++v->serial << 32 | h;
+    r.entries = &entry;
+    vdp_station_op(&r, wire_op[v->op].op, wire_op[v->op].phase);
+    r.berth.epoch = again && v->epoch ? v->epoch : p->epoch;
+    r.berth.migration = p->migration;
+    r.berth.target = p->target;
+    r.berth.source = p->source;
+    r.berth.n_ips = p->n_ips;
+    for (uint8_t i = 0; i < p->n_ips; i++)
+        r.berth.ips[i].ip = p->ips[i];
+    if (p->ips_complete && !p->n_ips)
+        r.berth.flags |= BERTH_FLAG_NO_IPS;
+    if (p->confirm)
+        r.berth.flags |= BERTH_FLAG_CONFIRM;
+    memcpy(r.berth.vn_name, p->vn, sizeof(p->vn));
+    return vdp_station_request(s, &r, t->now_us);
+}
+
+/* A new VM that did not come to be. The edge may have it nevertheless when it was
+ * silent. */
+static void
+forget(struct tes *t, uint32_t h, bool tell)
+{
+    struct vm *v = vm_at(t, h);
+    vm_set_tag(t, h, VM_ACT_DROP);
+    v->state = VM_TERM;
+    v->waits = 0;
+    v->wanted = 0;
+    v->op = TNS_TERMINATE;
+    if (tell && vm_send(t, h, false))
+        v->waits = WAIT_ANSWER;
+    vm_progress(t, h);
+}
+
+/* No tag, no VM: a new one is taken back, one that was there before keeps its state. */
+static void
+tag_failed(struct tes *t, uint32_t h)
+{
+    struct vm *v = vm_at(t, h);
+    struct request *r = pool_at(&t->reqs, v->req);
+    bool fresh = r->was_new;
+    if (v->tag_status == -ENODEV)
+        vm_fail(t, h, "no_interface",
+            "there is no interface %s on this server: make it, then associate again",
+            v->par.ifname);
+    else if (v->tag_status == -EEXIST)
+        vm_fail(t, h, "conflict",
+            "another VM of this server has this address on tag %u: terminate that one "
+            "first",
+            v->vid);
+    else
+        vm_fail(t, h, "no_tag",
+            "the tag %u is not installed on %s (error %d): see the agent's log", v->vid,
+            v->par.ifname, -v->tag_status);
+    if (!fresh)
+        return;
+    vm_journal(t, h, false);
+    forget(t, h, true);
+}
+
+void
+vm_progress(struct tes *t, uint32_t h)
+{
+    struct vm *v = vm_at(t, h);
+    if (v->req && v->tag_status && v->tag_sent && !(v->waits & WAIT_ANSWER)) {
+        tag_failed(t, h);
+        return;
+    }
+    if (v->waits)
+        return;
+    if (v->req) {
+        t->n.accepted++;
+        ctl_answer(t, pool_at(&t->reqs, v->req), v);
+        request_end(t, v);
+    }
+    if (v->state == VM_TERM)
+        vm_remove(t, h);
+}
+
+/* --- commands --- */
+
+static bool
+legal(const struct tes *t, uint8_t state, uint8_t event)
+{
+    return t->fsm.index[state * VM_N_EVENTS + event] >= 0;
+}
+
+static uint8_t
+event_of(const struct vm *v)
+{
+    return v->op == TNS_RESUME && v->state == VM_EMIG && v->prev == VM_PREASSOC
+               ? VM_EV_BACK
+               : v->op;
+}
+
+static bool
+creates(uint8_t op)
+{
+    return op == TNS_PREASSOC || op == TNS_ASSOC || op == TNS_IMMIGRATE_PRE ||
+           op == TNS_IMMIGRATE_ASSO;
+}
+
+static uint8_t
+format_of(const struct vm_params *p)
+{
+    if (mac_is_none(&p->mac))
+        return p->has_vni ? VDP_FILTER_GROUP : VDP_FILTER_VID;
+    return p->has_vni ? VDP_FILTER_GROUP_MAC : VDP_FILTER_MAC;
+}
+
+/* What the command names replaces what was known; what belongs to one command does not
+ * stay. */
+static void
+merge(struct vm_params *p, const struct vm_command *c)
+{
+    const struct vm_params *n = &c->par;
+    if (c->given & GIVE_IF)
+        memcpy(p->ifname, n->ifname, sizeof(p->ifname));
+    if (c->given & GIVE_MAC)
+        p->mac = n->mac;
+    if (c->given & GIVE_VN) {
+        p->has_vni = n->has_vni;
+        p->vni = n->vni;
+        memcpy(p->vn, n->vn, sizeof(p->vn));
+    }
+    if (c->given & GIVE_IPS) {
+        p->n_ips = n->n_ips;
+        p->ips_complete = 1;
+        memcpy(p->ips, n->ips, sizeof(p->ips));
+    }
+    if (c->given & GIVE_TAG) {
+        p->vid = n->vid;
+        p->pcp = n->pcp;
+        p->ps = n->ps;
+    }
+    if (c->given & GIVE_TYPE) {
+        p->type_id = n->type_id;
+        p->type_version = n->type_version;
+    }
+    p->epoch = n->epoch;
+    p->migration = n->migration;
+    p->target = n->target;
+    p->source = n->source;
+    p->confirm = n->confirm;
+    if (c->given & GIVE_FORMAT)
+        p->format = n->format;
+    else if (!p->format || c->given & (GIVE_VN | GIVE_MAC))
+        p->format = format_of(p);
+}
+
+/* Which uplink; n_up and *why when none will do. */
+static uint32_t
+choose_uplink(const struct tes *t, const struct vm_command *c, const struct vm *v,
+    const char **why)
+{
+    uint32_t u = t->n_up == 1 ? 0 : t->n_up;
+    if (c->has_uplink)
+        u = c->par.uplink;
+    else if (v && v->state != VM_NEW && v->state != VM_TERM)
+        u = v->par.uplink;
+    if (u >= t->n_up)
+        *why = "there are several uplinks: name one (uplink)";
+    else if (c->op != TNS_TERMINATE && (!t->up[u].up || !t->up[u].station))
+        *why = "the uplink has no carrier: connect it, then signal again";
+    else
+        return u;
+    return t->n_up;
+}
+
+static void
+refuse(struct tes *t, struct vm_command *c, const char *code, const char *text)
+{
+    t->n.refused++;
+    ctl_error(t, c->conn, c->req_id, code, "%s", text);
+    mem_free(c->req_id);
+    c->req_id = NULL;
+}
+
+static void
+open_request(struct tes *t, struct vm *v, struct vm_command *c, uint32_t req)
+{
+    struct request *r = pool_at(&t->reqs, req);
+    r->conn = c->conn;
+    r->id = c->req_id;
+    r->op = c->op;
+    r->start_us = t->now_us;
+    r->was_new = v->state == VM_NEW || v->state == VM_TERM;
+    r->before = v->par;
+    v->req = req;
+    v->op = c->op;
+    v->chain = 0;
+}
+
+/* Gone here at once; the edge is told, and if it does not hear it, it ages the VM out.
+ */
+static void
+terminate(struct tes *t, uint32_t h)
+{
+    struct vm *v = vm_at(t, h);
+    char who[VSIID_STR];
+    bool known = v->state != VM_LOST && v->state != VM_NEW && !v->follow;
+    fsm_step(&t->fsm, &v->state, TNS_TERMINATE, vm_str(v, who));
+    v->wanted = 0;
+    v->retrying = 0;
+    v->waits = 0;
+    timers_clear(&t->timers, &v->timer);
+    vm_set_tag(t, h, VM_ACT_DROP);
+    vm_journal(t, h, false);
+    if (known && t->up[v->par.uplink].up && vm_send(t, h, false))
+        v->waits |= WAIT_ANSWER;
+    vm_progress(t, h);
+}
+
+void
+vm_command(struct tes *t, struct vm_command *c)
+{
+    uint32_t h = vm_find(t, &c->id), u, req;
+    struct vm *v = h ? vm_at(t, h) : NULL;
+    const char *why = NULL;
+    t->n.commands++;
+    if (t->conf.follow) {
+        refuse(t, c, "follows",
+            "lldpad signals for this server: use vdptool, and `vm follow` "
+            "to name the VM's interface");
+        return;
+    }
+    if ((!v || v->state == VM_TERM) && !creates(c->op)) {
+        refuse(t, c, "unknown_vm",
+            "this agent knows no such VM: see `berth show vms`, or associate it first");
+        return;
+    }
+    if (v && !legal(t, v->state, c->op) && v->state != VM_NEW) {
+        char text[128];
+        snprintf(text, sizeof(text), "the VM is %s, which does not allow %s: %s",
+            vm_state_name(v->state), tns_op_str(c->op),
+            v->state == VM_LOST ? "associate it again first" : "see `berth show vms`");
+        refuse(t, c, "invalid_state", text);
+        return;
+    }
+    u = choose_uplink(t, c, v, &why);
+    if (u == t->n_up) {
+        refuse(t, c, "no_uplink", why);
+        return;
+    }
+    if (v && v->state != VM_NEW && v->state != VM_TERM && v->par.uplink != u) {
+        refuse(t, c, "conflict",
+            "the VM is attached by another uplink: terminate it first");
+        return;
+    }
+    if (!v)
+        h = vm_add(t, &c->id);
+    req = h ? pool_get(&t->reqs) : 0;
+    if (!req) {
+        refuse(t, c, "no_resources", "the agent's table of VMs is full: raise max_vms");
+        if (h && !v)
+            vm_remove(t, h);
+        return;
+    }
+    v = vm_at(t, h);
+    if (v->req) {
+        t->n.superseded++;
+        vm_fail(t, h, "superseded", "a newer command for this VM has taken its place");
+    }
+    open_request(t, v, c, req);
+    if (c->op == TNS_TERMINATE) {
+        terminate(t, h);
+        return;
+    }
+    v->waits = 0;
+    v->par.uplink = u;
+    merge(&v->par, c);
+    if (!vm_send(t, h, false)) {
+        struct request *r = pool_at(&t->reqs, req);
+        bool fresh = r->was_new;
+        v->par = r->before;
+        vm_fail(t, h, "bad_request",
+            "the request does not fit into VDP (too many addresses, or a filter format "
+            "that "
+            "cannot carry it), or the station's table is full");
+        if (fresh)
+            vm_remove(t, h);
+        return;
+    }
+    v->waits |= WAIT_ANSWER;
+    timers_clear(&t->timers, &v->timer);
+    if (v->state == VM_NEW && v->par.ifname[0])
+        vm_set_tag(t, h, VM_ACT_BLOCK); /* nothing passes before the tag is known */
+}
+
+/* --- from the edge --- */
+
+static void
+take_answer(struct vm *v, const struct vdp_station_out *ev)
+{
+    if (ev->n_entries) {
+        const struct vdp_entry *e = &ev->entries[0];
+        v->vid = e->vid;
+        v->pcp = e->ps || !v->par.ps ? e->pcp : v->par.pcp;
+        if (ev->filter_format >= VDP_FILTER_GROUP && e->group) {
+            v->par.vni = e->group & VNI_MAX;
+            v->par.has_vni = 1;
+        }
+    }
+    v->unpublished = ev->has_berth && ev->berth.flags & BERTH_FLAG_UNPUBLISHED;
+    if (ev->has_berth && ev->berth.mtu)
+        v->mtu = ev->berth.mtu;
+    if (ev->has_berth && ev->berth.epoch)
+        v->epoch = ev->berth.epoch;
+    else if (v->par.epoch)
+        v->epoch = v->par.epoch;
+}
+
+static void
+accepted(struct tes *t, uint32_t h, const struct vdp_station_out *ev)
+{
+    struct vm *v = vm_at(t, h);
+    uint8_t was = v->state;
+    const struct fsm_row *row;
+    char who[VSIID_STR];
+    v->waits &= (uint8_t)~WAIT_ANSWER;
+    if (v->op == TNS_TERMINATE) {
+        vm_progress(t, h);
+        return;
+    }
+    take_answer(v, ev);
+    row = fsm_step(&t->fsm, &v->state, event_of(v), vm_str(v, who));
+    if (!row) {
+        vm_fail(t, h, "invalid_state", "the VM's state has changed meanwhile");
+        return;
+    }
+    if (v->state != was) {
+        v->since_us = t->now_us;
+        if (v->state == VM_EMIG || v->state == VM_ARMED)
+            v->prev = was == VM_ARMED ? VM_ASSOC : was;
+    }
+    v->wanted = 1;
+    v->retrying = 0;
+    v->retry_us = 0;
+    v->reason = BERTH_REASON_NONE;
+    vm_set_tag(t, h, v->chain ? VM_ACT_HOLD : (enum vm_action)row->action);
+    if (v->chain) { /* it was suspended, and is to be so again */
+        v->chain = 0;
+        v->op = TNS_SUSPEND;
+        if (vm_send(t, h, true)) {
+            v->waits |= WAIT_ANSWER;
+            return;
+        }
+    }
+    vm_journal(t, h, true);
+    vm_progress(t, h);
+}
+
+static void
+refused(struct tes *t, uint32_t h, const struct vdp_station_out *ev)
+{
+    struct vm *v = vm_at(t, h);
+    struct meaning m = meaning_of(ev);
+    struct request *r = v->req ? pool_at(&t->reqs, v->req) : NULL;
+    bool fresh = r && r->was_new;
+    v->waits &= (uint8_t)~WAIT_ANSWER;
+    if (v->op == TNS_TERMINATE) {
+        vm_fail(t, h, m.code, "%s (the VM is gone here; the edge ages it out)", m.text);
+        vm_progress(t, h);
+        return;
+    }
+    if (r) {
+        v->par = r->before;
+        if (ev->has_berth && ev->berth.reason_text[0])
+            vm_fail(t, h, m.code, "%s (%s)", m.text, ev->berth.reason_text);
+        else
+            vm_fail(t, h, m.code, "%s", m.text);
+    }
+    if (fresh) {
+        forget(t, h, false);
+        return;
+    }
+    if (ev->keep) { /* A9: what was before still holds */
+        v->retrying = 0;
+        return;
+    }
+    vm_lost(t, h, ev->has_berth && ev->berth.reason == BERTH_REASON_MOVED,
+        ev->has_berth ? ev->berth.reason : BERTH_REASON_OTHER);
+}
+
+static void
+silent(struct tes *t, uint32_t h)
+{
+    struct vm *v = vm_at(t, h);
+    struct request *r = v->req ? pool_at(&t->reqs, v->req) : NULL;
+    bool fresh = r && r->was_new;
+    t->n.timeouts++;
+    v->waits &= (uint8_t)~WAIT_ANSWER;
+    if (v->op == TNS_TERMINATE) {
+        vm_fail(t, h, "timeout",
+            "no answer from the edge: the VM is gone here, and the edge ages it out");
+        vm_progress(t, h);
+        return;
+    }
+    if (r) {
+        v->par = r->before;
+        vm_fail(t, h, "timeout",
+            "no answer from the edge behind %s: check that berth-nve runs there and "
+            "has "
+            "this port (berth show ports)",
+            t->up[v->par.uplink].name);
+    }
+    if (fresh)
+        forget(t, h, true);
+    else
+        vm_retry(t, h);
+}
+
+void
+vm_station_event(struct tes *t, uint32_t uplink, const struct vdp_station_out *ev)
+{
+    uint32_t h = vm_find(t, &ev->key.id);
+    struct vm *v = h ? vm_at(t, h) : NULL;
+    bool current;
+    if (!v || v->par.uplink != uplink)
+        return;
+    current = v->waits & WAIT_ANSWER && ev->cookie == ((uint64_t)v->serial << 32 | h);
+    switch (ev->event) {
+    case VDP_STATION_FRAME:
+    case VDP_STATION_SUPERSEDED:
+        break;
+    case VDP_STATION_RESULT:
+        if (current && ev->code == VDP_CODE_OK)
+            accepted(t, h, ev);
+        else if (current)
+            refused(t, h, ev);
+        break;
+    case VDP_STATION_TIMEOUT:
+        if (current)
+            silent(t, h);
+        break;
+    case VDP_STATION_LOST:
+        t->n.lost++;
+        if (ev->code != VDP_CODE_OK)
+            vm_lost(t, h, ev->has_berth && ev->berth.reason == BERTH_REASON_MOVED,
+                ev->has_berth ? ev->berth.reason : BERTH_REASON_OTHER);
+        else if (v->wanted)
+            vm_retry(t, h); /* silence: the tag stays */
+        break;
+    case VDP_STATION_DEASSOC:
+        t->n.deassocs++;
+        vm_lost(t, h, ev->has_berth && ev->berth.reason == BERTH_REASON_MOVED,
+            ev->has_berth ? ev->berth.reason : BERTH_REASON_NONE);
+        break;
+    }
+}
