@@ -18,7 +18,7 @@
     X(PREASSOC) X(ASSOC) X(SUSPEND) X(RESUME) X(ROLLBACK_PRE) X(ROLLBACK_SUSP)           \
     X(EMIG_PREPARE) X(EMIGRATE) X(IMMIG_PRE) X(IMMIG_ASSO) X(IMMIG_SUSP) X(TERMINATE)    \
     X(KEEPALIVE) X(STALE) X(TIMER) X(NEWER) X(LOCAL_CHANGE) X(PORT_DOWN) X(PORT_UP)      \
-    X(PORT_BACK) X(VN_GONE) X(UNDO_NULL) X(UNDO_PREASSOC) X(UNDO_ASSOC) X(UNDO_SUSP)     \
+    X(PORT_BACK) X(GONE) X(UNDO_NULL) X(UNDO_PREASSOC) X(UNDO_ASSOC) X(UNDO_SUSP)     \
     X(UNDO_EMIG) X(UNDO_IMMIG)
 enum att_event {
 #define X(name) ATT_EV_##name,
@@ -29,8 +29,8 @@ enum att_event {
 /* What a row does; "answer" is the reply of its cell. */
 #define ATT_ACTIONS(X)                                                                   \
     X(NOTHING) X(OK) X(REFUSE_STATE) X(REFUSE_NO_STATE) X(REFUSE_MOVED) X(REFRESH)       \
-    X(RESUMED) X(ARM) X(PREPARE) X(PREPARE_EPOCH) X(CLAIM) X(COMPARE) X(RAISE)           \
-    X(CLAIM_SUSP) X(ACTIVATE) X(ROLLBACK_PRE) X(INACTIVATE) X(EMIGRATE) X(WAS_SUSP)      \
+    X(ARM) X(PREPARE) X(PREPARE_EPOCH) X(CLAIM) X(COMPARE) X(RAISE)           \
+    X(CLAIM_SUSP) X(ROLLBACK_PRE) X(INACTIVATE) X(EMIGRATE) X(WAS_SUSP)      \
     X(TERMINATE) X(AGE_OUT) X(FORGET) X(LOSE) X(NOTIFY) X(PORT_DOWN) X(PORT_UP) X(UNDO)
 enum att_action {
 #define X(name) ATT_DO_##name,
@@ -66,6 +66,7 @@ void attach_learn(struct edge *e, const struct dp_event *ev);
 bool attach_restore(struct edge *e, const uint8_t *bytes, uint16_t size,
     const char **what, uint16_t *at);
 void attach_restored(struct edge *e);
+void attach_again(struct edge *e);               /* what changed meanwhile; registers (E6) */
 uint32_t attach_count(const struct edge *e);
 size_t attach_bytes(const struct edge *e);       /* memory of tables and indexes (K19) */
 void attach_coverage(const struct edge *e, uint64_t *hits);   /* per row of att_fsm */

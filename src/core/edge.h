@@ -46,7 +46,7 @@ struct edge_conf {
     struct ip vtep;
     uint32_t underlay_mtu;               /* 0: not checked; else VN MTU + 50 must fit (K18) */
     uint64_t seed;                       /* hash seeds, nonces */
-    uint64_t settings[32];               /* by enum edge_setting, see edge_settings[] */
+    uint64_t settings[32];               /* by enum edge_setting; 0: the default of edge_settings[] */
     uint8_t authority;                   /* 1: publication and epochs come from an authority */
 };
 enum edge_setting {                      /* index of edge_settings[]: the documented table (K19) */
@@ -78,7 +78,7 @@ struct edge_out {
     union {
         struct dp_op dp;
         struct {
-            uint8_t kind;                /* enum edge_record in attach.h */
+            uint8_t kind;                /* enum edge_record in record.h */
             const uint8_t *key, *bytes;  /* key: the latest record of a key counts */
             uint16_t key_size, size;
         } journal;
@@ -113,6 +113,9 @@ bool edge_port_add(struct edge *e, uint32_t port, const struct edge_port_conf *c
 void edge_port_link(struct edge *e, uint32_t port, bool up, uint64_t now_us);   /* K9: T_flap */
 void edge_port_reflect(struct edge *e, uint32_t port, bool on, uint64_t now_us); /* K10 */
 void edge_port_gone(struct edge *e, uint32_t port, uint64_t now_us);
+/* Which VN, where the station names none (K2). A later row replaces; vni 0 removes. */
+void edge_vn_by_vid(struct edge *e, uint32_t port, uint16_t vid, uint32_t vni);
+void edge_vn_by_profile(struct edge *e, uint32_t type_id, uint8_t version, uint32_t vni);
 
 /* TNS. Every request is answered exactly once by EDGE_ANSWER with its cookie. */
 void edge_request(struct edge *e, const struct tns_request *rq, uint64_t now_us);
@@ -135,6 +138,12 @@ void edge_member(struct edge *e, uint32_t vni, const struct ip *vtep, bool add, 
 /* Distributed replies (S4-32): do we own it? true and *rec (borrowed until the next call). */
 bool edge_answer_query(struct edge *e, uint32_t vni, const struct mac *mac,
     const struct ip *ip, struct mapping_rec *rec);
+
+/* The authority asks who has this IP (K8): VSIs whose addresses are not known are asked. */
+void edge_who_has(struct edge *e, uint32_t vni, const struct ip *ip, uint64_t now_us);
+/* Every subscriber has set this epoch of the key (K6, WAIT_REMOTE). */
+void edge_confirmed(struct edge *e, uint32_t vni, const struct mac *mac, uint64_t epoch,
+    uint64_t now_us);
 
 /* Data plane events. */
 void edge_dp_event(struct edge *e, const struct dp_event *ev, uint64_t now_us);
@@ -170,6 +179,9 @@ struct edge_map_view {
 };
 bool edge_each_mapping(const struct edge *e, uint32_t *it, struct edge_map_view *v);
 bool edge_each_vn(const struct edge *e, uint32_t *it, struct vn_rec *v);
+bool edge_vn_get(const struct edge *e, uint32_t vni, struct vn_rec *v);   /* false: not known */
+uint32_t edge_domain_port(const struct edge *e, uint32_t domain);   /* a port of it */
+const char *tag_state_str(uint8_t state);
 #define EDGE_COUNTERS(X)                                                                \
     X(REQUESTS, "requests", "TNS requests taken")                                       \
     X(ANSWERED_OK, "answered_ok", "requests answered with success")                     \

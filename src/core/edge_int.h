@@ -24,7 +24,7 @@ enum ticket_kind {
     TICKET_N
 };
 struct ticket {
-    uint32_t id, ref;
+    uint32_t id, ref;                    /* id 0: free, ref is the next free one */
     uint8_t kind;
 };
 /* Timers: kind decides who is told that `ref` fired. */
@@ -57,8 +57,9 @@ struct edge {
     uint64_t now_us;
     struct fifo out;                     /* of struct edge_slot (edge.c) */
     void *lent;                          /* octets behind the output given last */
-    struct pool tickets;
-    uint32_t ticket_seq;
+    struct ticket *tickets;              /* [0] is not used */
+    uint32_t n_tickets, cap_tickets, ticket_free, ticket_seq;
+    uint32_t awaited;                    /* tickets in use */
     struct timers timers;
     struct edge_port **ports;            /* [DP_PORT_MAX], NULL where there is none */
     struct attach *att;
@@ -69,6 +70,8 @@ struct edge {
     bool session_up;                     /* with conf.authority: it can be reached */
     bool sync_open;                      /* DP_SYNC_END is still owed (K15) */
     struct timer sync;
+    bool quiet;                          /* reading the journal: no DP, no journal out */
+    struct edge_out nowhere;             /* where those are written meanwhile */
     uint32_t corrupt;                    /* journal records that could not be read */
     uint64_t counters[EDGEC_N];
 };

@@ -13,11 +13,13 @@ enum edge_record { RECORD_ATTACHMENT = 1, RECORD_TAG = 2, RECORD_VN = 3 };
 #define RECORD_SIZE_MAX 32768            /* of any record: TNS_ENTRIES_MAX entries, and learned */
 #define RECORD_ENTRIES_MAX 192           /* entries of one attachment with its learned ones */
 
+enum { RECORD_ENTRY_WANT = 128 };       /* its epoch was provisional: ask for one */
+
 struct record_entry {
     uint32_t vni;
     struct mac mac;
     uint16_t vid;
-    uint8_t flags;                       /* ENTRY_* of attach_int.h that are kept */
+    uint8_t flags;                       /* ENTRY_KEPT of attach_int.h, RECORD_ENTRY_WANT */
     uint8_t pcp, n_ips, low_trust;
     struct ip ips[TNS_IPS_MAX];
     uint64_t epoch, migration_id;        /* 0: holds no residence */

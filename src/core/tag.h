@@ -32,6 +32,8 @@ void tag_reserve(struct edge *e, uint32_t domain, uint16_t first, uint16_t last)
 enum tag_verdict tag_get(struct edge *e, uint32_t domain, uint32_t vni, uint16_t asked,
     uint16_t *vid);
 void tag_put(struct edge *e, uint32_t domain, uint16_t vid);
+/* Takes a tag_get back that nobody was told of: a tag made by it is free at once. */
+void tag_cancel(struct edge *e, uint32_t domain, uint16_t vid);
 void tag_activate(struct edge *e, uint32_t domain, uint16_t vid, bool on); /* HELD, USED */
 uint32_t tag_vni(const struct edge *e, uint32_t domain, uint16_t vid);     /* 0: nobody's */
 

@@ -41,7 +41,7 @@ void vn_session(struct edge *e, bool up);            /* up: subscribes and asks 
 
 /* Journal: a record; a VN that an attachment's record names (made when missing). */
 bool vn_restore(struct edge *e, const struct vn_rec *rec);
-uint32_t vn_restore_ref(struct edge *e, uint32_t vni);               /* 0: table full */
+uint32_t vn_need(struct edge *e, uint32_t vni);                      /* 0: table full */
 void vn_restored(struct edge *e);                    /* asks for what no record described */
 void vn_emit_all(struct edge *e);                    /* DP_VN_SET of every VN referred to */
 bool vn_each(const struct edge *e, uint32_t *it, struct vn_rec *rec);

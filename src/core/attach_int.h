@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of attach: its objects and what its files call of each other. attach.c takes
+ * requests and events through the table; attach_entry.c stages, installs and releases
+ * entries and keeps the VAPs; attach_txn.c carries a request through its pending set;
+ * attach_learn.c holds what wildcard VSIs teach (K2); attach_restore.c the journal and the
+ * walks. Pools never move their objects; a handle is looked up again after anything that
+ * may free it. */
+#ifndef BERTH_CORE_ATTACH_INT_H
+#define BERTH_CORE_ATTACH_INT_H
+#include "core/attach.h"
+#include "core/record.h"
+#include "core/tag.h"
+#include "core/vn.h"
+
+enum {                                   /* flags of an entry */
+    ENTRY_MAC = 1, ENTRY_PS = 2, ENTRY_UNTAGGED = 4, ENTRY_LEARNED = 8,
+    ENTRY_TOMB = 16,                     /* lost or ended: mapping relays for it (D1) */
+    ENTRY_KEPT = 31,                     /* the flags above stand in the journal */
+    ENTRY_TAG = 32,                      /* holds a reference to its tag */
+    ENTRY_VAP = 64,                      /* installed: references to VAP and VN */
+    ENTRY_VN = 128,                      /* ended, but the VN stays for its tombstone */
+    ENTRY_ACTIVE = 256,
+    ENTRY_LOCAL = 512,                   /* mapping has its residence */
+    ENTRY_FRESH = 1024,                  /* LOCAL since the transaction under way */
+    ENTRY_PUBLISHED = 2048,              /* the authority has confirmed */
+    ENTRY_WANT = 4096,                   /* no epoch was granted yet */
+    ENTRY_WAITED = 8192,                 /* a transaction waits for its registration */
+    ENTRY_QUIET = 16384                  /* learned, not heard of lately */
+};
+#define ENTRY_IPS_IN 2
+struct entry {
+    uint32_t att, next;                  /* its attachment; next of the same list */
+    uint32_t vni, reg;                   /* reg: ticket of the registration, 0 = none */
+    struct mac mac;
+    uint16_t vid, flags;
+    uint8_t pcp, n_ips;
+    struct timer timer;                  /* learned: age; others: registration again */
+    union {
+        struct ip in[ENTRY_IPS_IN];
+        struct ip *more;                 /* of n_ips > ENTRY_IPS_IN */
+    } ips;
+};
+enum {                                   /* flags of an attachment */
+    ATT_ARMED = 1,                       /* Emigrate(prepare) was taken (A5) */
+    ATT_GRANTED = 2,                     /* IMMIG holds a reserved epoch (K4) */
+    ATT_DOWN = 4,                        /* withdrawn because its port lost carrier (K9) */
+    ATT_DOWN_ACTIVE = 8,                 /* ... and it was ASSOC */
+    ATT_LOST = 16                        /* EMIG because a newer owner came (E3) */
+};
+struct att {
+    struct vsiid id;
+    uint8_t state, prev, flags, op;      /* prev: before EMIG; op: last accepted (K3) */
+    uint8_t berth;                       /* its station speaks Berth's TLV */
+    uint8_t listed;                      /* 1: in its port's list, 2: in that of TERM */
+    uint16_t port, n_entries, n_learned;
+    uint32_t entries, learned;           /* heads of lists */
+    uint32_t list_prev, list_next;       /* of its port, or of TERM */
+    uint32_t txn, cookie;
+    struct timer timer;
+    uint32_t idle_ms;                    /* 0: the configured default */
+    struct tns_profile profile;
+    uint64_t epoch, migration_id, since_us;
+};
+struct vap {
+    uint32_t port, vni, refs, active, wild;
+    uint32_t opener;                     /* a wildcard entry that stands open, or 0 */
+    uint16_t vid;
+    uint8_t said;                        /* flags of the last VAP_SET + 1; 0: none yet */
+    uint8_t pcp;
+};
+enum txn_phase { TXN_QUEUED, TXN_LOOKUP, TXN_INSTALL, TXN_PUBLISH, TXN_JOURNAL };
+struct txn {                             /* a request under way */
+    uint32_t att, queued;                /* queued: the one behind it, at most one */
+    struct tns_request rq;               /* entries: copied when it has to wait */
+    struct tns_entry *copy;
+    uint32_t staged, n_staged;           /* list that replaces the attachment's (A9) */
+    uint32_t n_dp, n_reg, journal;       /* completions awaited; ticket of the journal */
+    int dp_status, reg_status;
+    struct timer timer;
+    uint64_t epoch, migration_id;        /* the claim's, when it was carried or reserved */
+    uint8_t phase, event, action, from;
+    uint8_t from_prev, from_flags;
+    uint8_t replace;                     /* `staged` is new data */
+    uint8_t unpublished;
+};
+struct attach {
+    struct pool atts, entries, vaps, txns;
+    struct map by_id, by_key, by_vap;
+    struct fsm fsm;
+    uint32_t term_head, term_tail;
+    uint32_t n_nonce;
+};
+struct att_key {
+    uint32_t vni;
+    struct mac mac;
+};
+
+static inline struct att *
+att_at(const struct edge *e, uint32_t h)
+{
+    return pool_at(&e->att->atts, h);
+}
+static inline struct entry *
+entry_at(const struct edge *e, uint32_t h)
+{
+    return pool_at(&e->att->entries, h);
+}
+static inline struct txn *
+txn_at(const struct edge *e, uint32_t h)
+{
+    return pool_at(&e->att->txns, h);
+}
+
+/* attach_entry.c */
+uint32_t entry_new(struct edge *e, uint32_t att, uint32_t vni, const struct mac *mac);
+void entry_free(struct edge *e, uint32_t h);
+void entry_ips_set(struct entry *n, const struct ip *ips, uint8_t n_ips);
+const struct ip *entry_ips(const struct entry *n);
+uint32_t entry_find(const struct edge *e, uint32_t list, uint32_t vni, const struct mac *mac);
+uint32_t entry_first(const struct edge *e, uint32_t vni, const struct mac *mac);
+uint32_t entry_next(const struct edge *e, uint32_t prev);    /* same (VN, MAC), anywhere */
+/* Installs at its (port, VID), active or not; repeats what stands. txn 0: nobody waits. */
+void entry_install(struct edge *e, uint32_t h, bool active, uint32_t txn);
+/* Ends it: out of the data plane and of the mapping; withdrawn when it was published. tomb:
+ * the object stays for attach to keep as a tombstone. */
+void entry_end(struct edge *e, uint32_t h, bool tomb, uint32_t txn);
+/* Residence in the mapping; epoch 0 = as known, plus one where it is not ours. */
+enum mapping_verdict entry_claim(struct edge *e, uint32_t h, uint64_t epoch,
+    uint64_t migration_id, uint32_t txn);
+bool entry_resident(const struct edge *e, uint32_t h);       /* mapping says: here, this one */
+void entry_withdraw(struct edge *e, uint32_t h, bool tomb);
+void entry_publish(struct edge *e, uint32_t h, bool refresh);
+void vap_say(struct edge *e, struct vap *v, uint8_t kind, uint32_t ref);
+uint32_t vap_find(const struct edge *e, uint32_t port, uint16_t vid);
+
+/* attach_stage.c: what a request asks for, checked; FAIL leaves nothing behind. */
+enum stage { STAGE_OK, STAGE_WAIT, STAGE_FAIL };
+struct refusal {
+    uint8_t code;
+    char reason[TNS_REASON_SIZE];
+};
+enum stage stage_entries(struct edge *e, uint32_t txn, struct refusal *why);
+void stage_drop(struct edge *e, uint32_t txn);               /* gives the tags back */
+bool stage_same(const struct edge *e, uint32_t list_a, uint32_t list_b);
+bool request_same(struct edge *e, const struct att *a, const struct tns_request *rq);
+bool request_stale(const struct edge *e, uint32_t list, const struct tns_request *rq);
+const char *request_fault(const struct tns_request *rq);
+
+/* attach_txn.c */
+void txn_begin(struct edge *e, uint32_t txn);                /* after the step */
+void txn_advance(struct edge *e, uint32_t txn);
+void txn_timer(struct edge *e, uint32_t txn);
+void txn_end(struct edge *e, uint32_t txn);                  /* frees; starts the queued one */
+
+/* attach.c */
+bool att_step(struct edge *e, uint32_t att, uint8_t event, uint8_t *action);
+void att_event(struct edge *e, uint32_t att, uint8_t event); /* from inside; no answer */
+void att_settle(struct edge *e, uint32_t att);
+void att_arm(struct edge *e, uint32_t att);                  /* its idle timer */
+void att_link(struct edge *e, uint32_t att, bool term);
+void att_unlink(struct edge *e, uint32_t att);
+void att_forget(struct edge *e, uint32_t att);
+void att_tombs(struct edge *e, uint32_t att);                /* ends what is left of TERM */
+void att_answer(struct edge *e, uint32_t txn, uint8_t code, const char *reason);
+void att_notice(struct edge *e, uint32_t att, uint8_t type, const char *reason);
+void att_inactive(struct edge *e, uint32_t att, uint32_t txn);
+void att_end_entries(struct edge *e, uint32_t att, uint32_t txn);
+void request_start(struct edge *e, uint32_t txn);
+uint64_t att_nonce(struct edge *e);
+uint32_t att_new(struct edge *e, uint32_t port, const struct vsiid *id);
+uint32_t att_find(const struct edge *e, uint32_t port, const struct vsiid *id);
+
+/* attach_learn.c */
+void learn_active(struct edge *e, uint32_t att, bool active, uint32_t txn);
+void learn_timer(struct edge *e, uint32_t entry);
+void learn_drop(struct edge *e, uint32_t entry);             /* withdrawn, freed */
+bool learn_room(const struct edge *e, const struct att *a);
+
+/* attach_restore.c */
+void att_journal(struct edge *e, uint32_t att, uint32_t ticket);
+#endif

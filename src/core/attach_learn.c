@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What stands behind a wildcard VSI (K2): MACs learned from its frames, each admitted
+ * and published like a signalled one, at most max_learned of them. The data plane
+ * reports a MAC once; to see whether it still speaks, its admission is taken back after
+ * t_learn_age (the wildcard VAP goes on passing its frames and reports it again), and
+ * after a second, short time it is gone. Signalled addresses always win. */
+#include "core/attach_int.h"
+
+#define QUIET_SHARE 8 /* the second time is an eighth of the first */
+
+bool
+learn_room(const struct edge *e, const struct att *a)
+{
+    return a->n_learned < edge_set(e, SET_MAX_LEARNED);
+}
+
+/* The VAPs of the attachment open and close with its room. */
+static void
+reopen(struct edge *e, uint32_t att)
+{
+    const struct att *a = att_at(e, att);
+    bool active = a->state == ATT_ASSOC;
+    for (uint32_t h = a->entries; h; h = entry_at(e, h)->next)
+        if (!(entry_at(e, h)->flags & ENTRY_MAC) && entry_at(e, h)->flags & ENTRY_VAP)
+            entry_install(e, h, active, 0);
+}
+
+static void
+arm(struct edge *e, uint32_t h, bool quiet)
+{
+    uint64_t age_us = edge_set(e, SET_LEARN_AGE_US);
+    timers_set(&e->timers, &entry_at(e, h)->timer,
+        e->now_us + (quiet ? age_us / QUIET_SHARE : age_us), TIMER_ENTRY, h);
+}
+
+static void
+unlink_learned(struct edge *e, uint32_t h)
+{
+    struct att *a = att_at(e, entry_at(e, h)->att);
+    uint32_t *link = &a->learned;
+    while (*link != h)
+        link = &entry_at(e, *link)->next;
+    *link = entry_at(e, h)->next;
+    if (!(entry_at(e, h)->flags & ENTRY_QUIET))
+        a->n_learned--;
+}
+
+void
+learn_drop(struct edge *e, uint32_t h)
+{
+    uint32_t att = entry_at(e, h)->att;
+    unlink_learned(e, h);
+    entry_end(e, h, false, 0);
+    entry_free(e, h);
+    reopen(e, att);
+    if (att_at(e, att)->txn == 0)
+        att_journal(e, att, 0);
+}
+
+void
+learn_timer(struct edge *e, uint32_t h)
+{
+    struct entry *n = entry_at(e, h);
+    struct att *a = att_at(e, n->att);
+    if (n->flags & ENTRY_QUIET) {
+        edge_count(e, EDGEC_AGED);
+        learn_drop(e, h);
+        return;
+    }
+    struct dp_op *op = edge_dp(e, DP_VSI_DEL, TICKET_DP, 0);
+    op->u.vsi.port = a->port;
+    op->u.vsi.vni = n->vni;
+    op->u.vsi.vsi = n->att;
+    op->u.vsi.vid = n->vid;
+    op->u.vsi.mac = n->mac;
+    n->flags |= ENTRY_QUIET;
+    a->n_learned--;
+    reopen(e, n->att);
+    arm(e, h, true);
+}
+
+void
+learn_active(struct edge *e, uint32_t att, bool active, uint32_t txn)
+{
+    for (uint32_t h = att_at(e, att)->learned; h; h = entry_at(e, h)->next)
+        if (!(entry_at(e, h)->flags & ENTRY_QUIET))
+            entry_install(e, h, active, txn);
+}
+
+/* A wildcard entry that stands open behind the VAP. Where one of several has closed,
+ * the others are looked for; that is rare. */
+static uint32_t
+wild_at(const struct edge *e, const struct edge_port *p, struct vap *v)
+{
+    if (v->opener || v->wild == 0)
+        return v->opener;
+    for (uint32_t a = p->atts; a; a = att_at(e, a)->list_next)
+        for (uint32_t h = att_at(e, a)->entries; h; h = entry_at(e, h)->next) {
+            const struct entry *n = entry_at(e, h);
+            if (!(n->flags & ENTRY_MAC) && n->vid == v->vid && n->flags & ENTRY_QUIET)
+                return v->opener = h;
+        }
+    return 0;
+}
+
+/* Heard of before at this very place: it is alive. */
+static bool
+again(struct edge *e, uint32_t h)
+{
+    struct entry *n = entry_at(e, h);
+    struct att *a = att_at(e, n->att);
+    if (n->flags & ENTRY_QUIET) {
+        if (!learn_room(e, a))
+            return false;
+        n->flags &= (uint16_t)~ENTRY_QUIET;
+        a->n_learned++;
+        entry_install(e, h, a->state == ATT_ASSOC, 0);
+        reopen(e, n->att);
+    }
+    arm(e, h, false);
+    return true;
+}
+
+void
+attach_learn(struct edge *e, const struct dp_event *ev)
+{
+    const struct edge_port *p = edge_port_at(e, ev->port);
+    uint32_t vap = p ? vap_find(e, ev->port, ev->vid) : 0;
+    bool usable = !mac_is_none(&ev->src) && !mac_is_group(&ev->src);
+    uint32_t vni = vap ? ((struct vap *)pool_at(&e->att->vaps, vap))->vni : 0;
+    uint32_t old = usable && vap ? entry_first(e, vni, &ev->src) : 0;
+    for (uint32_t h = old, next; h; h = next) {
+        const struct entry *n = entry_at(e, h);
+        const struct att *a = att_at(e, n->att);
+        next = entry_next(e, h);
+        bool here = a->port == ev->port && n->vid == ev->vid;
+        bool gone =
+            a->state == ATT_TERM || (a->state == ATT_EMIG && a->flags & ATT_LOST);
+        if (n->flags & ENTRY_LEARNED && here) {
+            if (!again(e, h))
+                edge_count(e, EDGEC_LEARN_REFUSED);
+            return;
+        }
+        if (!gone && !(n->flags & ENTRY_LEARNED)) {
+            edge_count(e, EDGEC_LEARN_REFUSED); /* a signalled VSI has this MAC */
+            return;
+        }
+    }
+    uint32_t wild = usable && vap ? wild_at(e, p, pool_at(&e->att->vaps, vap)) : 0;
+    uint32_t h = wild ? entry_new(e, entry_at(e, wild)->att, vni, &ev->src) : 0;
+    if (h == 0) {
+        edge_count(e, EDGEC_LEARN_REFUSED);
+        return;
+    }
+    struct entry *n = entry_at(e, h);
+    const struct entry *w = entry_at(e, wild);
+    struct att *a = att_at(e, n->att);
+    n->vid = w->vid;
+    n->pcp = w->pcp;
+    n->flags |= ENTRY_LEARNED | (w->flags & ENTRY_UNTAGGED);
+    if (w->flags & ENTRY_TAG) {
+        tag_get(e, p->domain, vni, w->vid, &n->vid);
+        n->flags |= ENTRY_TAG;
+    }
+    n->next = a->learned;
+    a->learned = h;
+    a->n_learned++;
+    edge_count(e, EDGEC_LEARNED);
+    entry_install(e, h, true, 0);
+    reopen(e, n->att);
+    uint64_t epoch = 0;
+    if (e->conf.authority)
+        n->flags |= ENTRY_WANT; /* E5: the authority counts on from what it knows */
+    else
+        epoch = mapping_epoch(e, vni, &n->mac) + 1;
+    enum mapping_verdict v =
+        entry_claim(e, h, epoch, e->conf.authority ? 0 : att_nonce(e), 0);
+    n->flags &= (uint16_t)~ENTRY_FRESH;
+    if (v != MAPPING_ACCEPTED && v != MAPPING_SAME) {
+        learn_drop(e, h);
+        return;
+    }
+    arm(e, h, false);
+    entry_publish(e, h, false);
+    /* It was learned elsewhere on this NVE before: it has moved. */
+    for (uint32_t t = entry_first(e, vni, &n->mac), next; t; t = next) {
+        next = entry_next(e, t);
+        if (t != h && entry_at(e, t)->flags & ENTRY_LEARNED)
+            learn_drop(e, t);
+    }
+    if (a->txn == 0)
+        att_journal(e, n->att, 0);
+}

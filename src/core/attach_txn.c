@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A request on its way (K6): installed in the data plane, then published (E7), then in
+ * the journal with its epoch (K7), then answered. The new list stands beside the old
+ * one until the end, so a failure takes back only what was new (A9). */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "core/attach_int.h"
+
+/* What an action asks of the data plane and the authority. */
+struct plan {
+    uint8_t install, active, claim, reserve;
+};
+static const struct plan plans[ATT_N_ACTIONS] = {
+    [ATT_DO_PREPARE] = {.install = 1},
+    [ATT_DO_PREPARE_EPOCH] = {.install = 1, .reserve = 1},
+    [ATT_DO_CLAIM] = {.install = 1,            .active = 1, .claim = 1},
+    [ATT_DO_COMPARE] = {.install = 1,.active = 1, .claim = 1},
+    [ATT_DO_RAISE] = {.install = 1,            .active = 1, .claim = 1},
+    [ATT_DO_CLAIM_SUSP] = {.install = 1,            .claim = 1},
+    [ATT_DO_INACTIVATE] = {.install = 1           },
+    [ATT_DO_EMIGRATE] = {.install = 1},
+};
+
+static uint32_t
+list_of(const struct edge *e, const struct txn *x)
+{
+    return x->replace ? x->staged : att_at(e, x->att)->entries;
+}
+
+static void
+fail_with(struct txn *x, int status)
+{
+    if (x->dp_status == 0)
+        x->dp_status = status;
+}
+
+/* A claim by number if one was carried or reserved; else as held, to be granted (K4). A
+ * changed request of the owner (S3-22) keeps the epoch of the addresses that stay. */
+static void
+claim(struct edge *e, uint32_t txn, uint32_t h)
+{
+    struct txn *x = txn_at(e, txn);
+    struct entry *n = entry_at(e, h);
+    uint64_t epoch = x->epoch, migration_id = x->migration_id;
+    uint32_t holder = 0;
+    mapping_find(e, n->vni, &n->mac, NULL, NULL, &holder);
+    bool ours = holder && entry_at(e, holder)->att == n->att;
+    n->flags &= (uint16_t)~ENTRY_WANT;
+    if (epoch == 0 && ours && x->action == ATT_DO_COMPARE) {
+        n->flags |= entry_at(e, holder)->flags & ENTRY_WANT;
+    } else if (epoch == 0 && e->conf.authority) {
+        n->flags |= ENTRY_WANT;
+    } else if (epoch == 0) {
+        epoch = mapping_epoch(e, n->vni, &n->mac);
+        if (epoch < att_at(e, x->att)->epoch)
+            epoch = att_at(e, x->att)->epoch;
+        epoch++;
+        migration_id = att_nonce(e);
+    }
+    switch (entry_claim(e, h, epoch, migration_id, txn)) {
+    case MAPPING_ACCEPTED:
+    case MAPPING_SAME:
+        break;
+    case MAPPING_STALE:
+    case MAPPING_TOOK_LOCAL:
+        fail_with(x, -ESTALE);
+        break;
+    case MAPPING_CONFLICT:
+        fail_with(x, -EEXIST);
+        break;
+    case MAPPING_FULL:
+        fail_with(x, -ENOSPC);
+        break;
+    }
+}
+
+void
+txn_begin(struct edge *e, uint32_t txn)
+{
+    struct txn *x = txn_at(e, txn);
+    const struct plan *plan = &plans[x->action];
+    struct att *a = att_at(e, x->att);
+    x->phase = TXN_INSTALL;
+    if (x->from == ATT_TERM) {
+        att_tombs(e, x->att);
+        att_link(e, x->att, false);
+    }
+    if (x->action == ATT_DO_TERMINATE)
+        att_end_entries(e, x->att, txn);
+    for (uint32_t h = list_of(e, x); plan->install && h; h = entry_at(e, h)->next) {
+        entry_install(e, h, plan->active, txn);
+        if (plan->claim && entry_at(e, h)->flags & ENTRY_MAC)
+            claim(e, txn, h);
+    }
+    if (plan->install && a->n_learned)
+        learn_active(e, x->att, plan->active, txn);
+    txn_advance(e, txn);
+}
+
+/* ---- taking it back ---- */
+
+static uint8_t
+undo_event(uint8_t from)
+{
+    switch ((enum att_state)from) {
+    case ATT_PREASSOC:
+        return ATT_EV_UNDO_PREASSOC;
+    case ATT_ASSOC:
+        return ATT_EV_UNDO_ASSOC;
+    case ATT_SUSP:
+        return ATT_EV_UNDO_SUSP;
+    case ATT_EMIG:
+        return ATT_EV_UNDO_EMIG;
+    case ATT_IMMIG:
+        return ATT_EV_UNDO_IMMIG;
+    case ATT_NULL:
+    case ATT_TERM:
+    case ATT_N_STATES:
+        break;
+    }
+    return ATT_EV_UNDO_NULL;
+}
+
+/* The residence goes back to whoever had it here: the old list, or the VSI's other
+ * port. */
+static void
+give_back(struct edge *e, uint32_t h)
+{
+    const struct entry *n = entry_at(e, h);
+    if (!(n->flags & ENTRY_MAC) || !entry_resident(e, h))
+        return;
+    for (uint32_t t = entry_first(e, n->vni, &n->mac); t; t = entry_next(e, t)) {
+        struct entry *o = entry_at(e, t);
+        if (t == h || !(o->flags & ENTRY_LOCAL))
+            continue;
+        if (n->flags & ENTRY_WANT)
+            o->flags |= ENTRY_WANT;
+        entry_claim(e, t, 0, 0, 0);
+        entry_publish(e, t, false);
+        return;
+    }
+}
+
+static void
+undo(struct edge *e, uint32_t txn)
+{
+    struct txn *x = txn_at(e, txn);
+    struct att *a = att_at(e, x->att);
+    bool active = x->from == ATT_ASSOC;
+    uint8_t action;
+    att_step(e, x->att, undo_event(x->from), &action);
+    a->prev = x->from_prev;
+    a->flags = x->from_flags;
+    for (uint32_t h = x->staged, next; h; h = next) {
+        next = entry_at(e, h)->next;
+        give_back(e, h);
+        entry_end(e, h, false, 0);
+        entry_free(e, h);
+    }
+    x->staged = 0;
+    for (uint32_t h = a->entries; h; h = entry_at(e, h)->next) {
+        entry_at(e, h)->flags &= (uint16_t)~ENTRY_WAITED;
+        if (!x->replace && entry_at(e, h)->flags & ENTRY_FRESH) {
+            give_back(e, h);
+            entry_withdraw(e, h, false);
+        }
+        entry_install(e, h, active, 0);
+    }
+    if (a->n_learned)
+        learn_active(e, x->att, active, 0);
+}
+
+static void
+txn_fail(struct edge *e, uint32_t txn, int status)
+{
+    struct txn *x = txn_at(e, txn);
+    bool pausing = x->action == ATT_DO_INACTIVATE || x->action == ATT_DO_EMIGRATE;
+    uint8_t code = pausing ? TNS_BUSY : TNS_NO_RESOURCES;
+    const char *reason = "the data plane or the journal refused";
+    if (status == -ESTALE) {
+        code = TNS_MOVED;
+        reason = "a newer owner is known";
+    } else if (status == -EEXIST) {
+        code = TNS_CONFLICT;
+        reason = "another migration has the same epoch";
+        edge_count(e, EDGEC_CONFLICTS);
+    } else if (status == -EACCES) {
+        code = TNS_NOT_AUTHORISED;
+        reason = "the authority refused";
+    } else if (status == -ENOSPC) {
+        code = TNS_NO_RESOURCES;
+        reason = "a table is full";
+    }
+    undo(e, txn);
+    att_answer(e, txn, code, reason);
+    txn_end(e, txn);
+}
+
+/* ---- publishing ---- */
+
+static void
+reserve(struct edge *e, uint32_t txn, uint32_t h)
+{
+    struct txn *x = txn_at(e, txn);
+    struct entry *n = entry_at(e, h);
+    struct att *a = att_at(e, x->att);
+    uint64_t known = mapping_epoch(e, n->vni, &n->mac);
+    if (x->rq.has_epoch && x->rq.epoch > known)
+        known = x->rq.epoch;
+    if (!e->conf.authority) {
+        if (a->epoch <= known) {
+            a->epoch = known + 1;
+            a->migration_id = att_nonce(e);
+        }
+        return;
+    }
+    if (a->epoch <= known)
+        a->epoch = known; /* the least it may become, should nobody answer */
+    n->flags |= ENTRY_WAITED;
+    x->n_reg++;
+    if (!e->session_up)
+        return;
+    edge_ticket_drop(e, n->reg);
+    n->reg = edge_ticket(e, TICKET_RESERVE, h);
+    struct edge_out *o = edge_emit(e, EDGE_RESERVE);
+    o->id = n->reg;
+    struct mapping_rec *rec = &o->u.reg.rec;
+    *rec = (struct mapping_rec){.vni = n->vni,
+        .mac = n->mac,
+        .owner = e->conf.vtep,
+        .epoch = known,
+        .n_ips = n->n_ips};
+    memcpy(rec->ips, entry_ips(n), n->n_ips * sizeof *rec->ips);
+    o->u.reg.want_epoch = 1;
+}
+
+static void
+publish_all(struct edge *e, uint32_t txn)
+{
+    struct txn *x = txn_at(e, txn);
+    const struct plan *plan = &plans[x->action];
+    x->phase = TXN_PUBLISH;
+    for (uint32_t h = list_of(e, x); h; h = entry_at(e, h)->next) {
+        struct entry *n = entry_at(e, h);
+        if (!(n->flags & ENTRY_MAC))
+            continue;
+        if (plan->reserve)
+            reserve(e, txn, h);
+        if (!plan->claim)
+            continue;
+        entry_publish(e, h, false);
+        if (!(n->flags & ENTRY_PUBLISHED)) {
+            n->flags |= ENTRY_WAITED;
+            x->n_reg++;
+        }
+    }
+    if (x->n_reg)
+        timers_set(&e->timers, &x->timer, e->now_us + edge_set(e, SET_PUBLISH_US),
+            TIMER_TXN, txn);
+}
+
+/* T_publish (K17): the answer goes without the authority, which hears of it later. A
+ * reservation that nobody granted is counted from what is known (E5), and somebody
+ * should look. */
+void
+txn_timer(struct edge *e, uint32_t txn)
+{
+    struct txn *x = txn_at(e, txn);
+    struct att *a = att_at(e, x->att);
+    for (uint32_t h = list_of(e, x); h; h = entry_at(e, h)->next) {
+        struct entry *n = entry_at(e, h);
+        if (n->flags & ENTRY_WAITED && plans[x->action].reserve) {
+            edge_ticket_drop(e, n->reg);
+            n->reg = 0;
+        }
+        n->flags &= (uint16_t)~ENTRY_WAITED;
+    }
+    if (plans[x->action].reserve) {
+        a->epoch++;
+        a->migration_id = att_nonce(e);
+        log_warn("attach",
+            "port=%u the authority reserved no epoch in time, taking %llu", a->port,
+            (unsigned long long)a->epoch);
+    }
+    x->unpublished = 1;
+    x->n_reg = 0;
+    edge_count(e, EDGEC_UNPUBLISHED);
+    txn_advance(e, txn);
+}
+
+/* ---- the end ---- */
+
+static void
+remember(struct att *a, const struct txn *x)
+{
+    a->cookie = x->rq.cookie;
+    a->berth = x->rq.berth_station;
+    uint64_t ms = x->rq.idle_us / 1000;
+    if (x->rq.idle_us)
+        a->idle_ms = ms > UINT32_MAX ? UINT32_MAX : ms ? (uint32_t)ms : 1;
+    /* A request without entries repeats none: what it would be compared with stays. */
+    if (x->rq.n_entries) {
+        a->op = x->rq.op;
+        a->profile = x->rq.profile;
+    }
+}
+
+static void
+flags_after(struct att *a, const struct txn *x)
+{
+    const struct plan *plan = &plans[x->action];
+    if (x->action == ATT_DO_ARM) {
+        a->flags |= ATT_ARMED;
+        return;
+    }
+    a->flags &= (uint8_t)~ATT_ARMED;
+    if (x->action == ATT_DO_WAS_SUSP)
+        a->prev = ATT_SUSP;
+    if (x->action == ATT_DO_EMIGRATE)
+        a->prev = x->from;
+    if (plan->claim || plan->reserve || x->from == ATT_TERM)
+        a->flags &= (uint8_t) ~(ATT_LOST | ATT_GRANTED);
+    if (plan->reserve)
+        a->flags |= ATT_GRANTED;
+    if (plan->claim || a->state == ATT_PREASSOC)
+        a->flags &= (uint8_t) ~(ATT_DOWN | ATT_DOWN_ACTIVE | ATT_GRANTED);
+}
+
+static void
+swap_lists(struct edge *e, uint32_t txn)
+{
+    struct txn *x = txn_at(e, txn);
+    struct att *a = att_at(e, x->att);
+    uint32_t old = a->entries;
+    a->entries = x->staged;
+    a->n_entries = (uint16_t)x->n_staged;
+    x->staged = 0;
+    for (uint32_t h = old, next; h; h = next) {
+        next = entry_at(e, h)->next;
+        entry_end(e, h, false, 0);
+        entry_free(e, h);
+    }
+}
+
+/* Who stood here before with the same MAC has lost it now: the VSI's other port (K1),
+ * or a VSI that was told so long ago. */
+static void
+oust(struct edge *e, uint32_t att)
+{
+    uint32_t losers[TNS_ENTRIES_MAX], n_losers = 0;
+    for (uint32_t h = att_at(e, att)->entries; h; h = entry_at(e, h)->next) {
+        const struct entry *n = entry_at(e, h);
+        if (!(n->flags & ENTRY_LOCAL))
+            continue;
+        for (uint32_t t = entry_first(e, n->vni, &n->mac); t; t = entry_next(e, t))
+            if (entry_at(e, t)->att != att && entry_at(e, t)->flags & ENTRY_LOCAL &&
+                n_losers < TNS_ENTRIES_MAX)
+                losers[n_losers++] = t;
+    }
+    for (uint32_t i = 0; i < n_losers; i++)
+        attach_lost(e, losers[i]);
+}
+
+static void
+commit(struct edge *e, uint32_t txn)
+{
+    struct txn *x = txn_at(e, txn);
+    struct att *a = att_at(e, x->att);
+    const struct plan *plan = &plans[x->action];
+    if (x->replace)
+        swap_lists(e, txn);
+    for (uint32_t h = a->entries; h; h = entry_at(e, h)->next) {
+        struct entry *n = entry_at(e, h);
+        struct mapping_rec rec;
+        n->flags &= (uint16_t)~ENTRY_FRESH;
+        if (plan->claim && n->flags & ENTRY_LOCAL && !(n->flags & ENTRY_WANT) &&
+            mapping_find(e, n->vni, &n->mac, NULL, &rec, NULL) &&
+            rec.epoch >= a->epoch) {
+            a->epoch = rec.epoch;
+            a->migration_id = rec.migration_id;
+        }
+        if (plan->reserve && n->flags & ENTRY_TOMB) { /* D4 */
+            mapping_tomb_clear(e, n->vni, &n->mac);
+            n->flags &= (uint16_t)~ENTRY_TOMB;
+        }
+    }
+    remember(a, x);
+    if (a->state != x->from)
+        a->since_us = e->now_us;
+    if (a->state == ATT_TERM)
+        att_link(e, x->att, true);
+    att_arm(e, x->att);
+    if (plan->claim)
+        oust(e, x->att);
+}
+
+void
+txn_advance(struct edge *e, uint32_t txn)
+{
+    struct txn *x = txn_at(e, txn);
+    if (x->phase == TXN_INSTALL) {
+        if (x->n_dp)
+            return;
+        if (x->dp_status && x->action != ATT_DO_TERMINATE) {
+            txn_fail(e, txn, x->dp_status);
+            return;
+        }
+        publish_all(e, txn);
+    }
+    if (x->phase == TXN_PUBLISH) {
+        if (x->n_reg)
+            return;
+        timers_clear(&e->timers, &x->timer);
+        if (x->reg_status) {
+            txn_fail(e, txn, x->reg_status);
+            return;
+        }
+        x->phase = TXN_JOURNAL;
+        flags_after(att_at(e, x->att), x);
+        x->journal = edge_ticket(e, TICKET_ATT_JOURNAL, txn);
+        att_journal(e, x->att, x->journal);
+    }
+}
+
+void
+attach_dp_sent(struct edge *e, uint32_t txn)
+{
+    txn_at(e, txn)->n_dp++;
+}
+
+void
+attach_done(struct edge *e, const struct ticket *t, int status)
+{
+    struct txn *x = txn_at(e, t->ref);
+    if (t->kind == TICKET_ATT_DP) {
+        x->n_dp--;
+        if (status) {
+            edge_count(e, EDGEC_DP_ERRORS);
+            fail_with(x, status);
+        }
+        if (x->att == 0 && x->n_dp == 0)
+            pool_put(&e->att->txns, t->ref);
+        else if (x->att && x->phase == TXN_INSTALL)
+            txn_advance(e, t->ref);
+        return;
+    }
+    if (status && x->action != ATT_DO_TERMINATE) {
+        log_err("attach", "the journal refused a record: error %d", -status);
+        txn_fail(e, t->ref, -EIO);
+        return;
+    }
+    commit(e, t->ref);
+    att_answer(e, t->ref, TNS_OK, "");
+    txn_end(e, t->ref);
+}
+
+/* ---- what the authority says ---- */
+
+static bool
+is_final(int status)
+{
+    return status == -ESTALE || status == -EACCES || status == -ENOSPC;
+}
+
+/* Every number granted is kept, and told to the journal where no answer waits for it.
+ */
+static void
+granted(struct edge *e, uint32_t h, uint64_t epoch, uint64_t migration_id)
+{
+    struct entry *n = entry_at(e, h);
+    if (n->flags & ENTRY_WANT && epoch) {
+        n->flags &= (uint16_t)~ENTRY_WANT;
+        entry_claim(e, h, epoch, migration_id, 0);
+    }
+    n->flags |= ENTRY_PUBLISHED;
+    struct att *a = att_at(e, n->att);
+    if (epoch > a->epoch && !(n->flags & ENTRY_LEARNED)) {
+        a->epoch = epoch;
+        a->migration_id = migration_id;
+    }
+}
+
+void
+attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
+    uint64_t migration_id, int status)
+{
+    uint32_t h = t->ref;
+    struct entry *n = entry_at(e, h);
+    uint32_t att = n->att, txn = att_at(e, att)->txn;
+    bool waited = n->flags & ENTRY_WAITED;
+    n->reg = 0;
+    n->flags &= (uint16_t)~ENTRY_WAITED;
+    if (status == 0 && t->kind == TICKET_REGISTER) {
+        granted(e, h, epoch, migration_id);
+    } else if (status == 0) {
+        struct att *a = att_at(e, att);
+        if (epoch >= a->epoch) {
+            a->epoch = epoch;
+            a->migration_id = migration_id;
+        }
+    } else if (n->flags & ENTRY_LEARNED) {
+        learn_drop(e, h);
+        return;
+    } else if (!is_final(status) && t->kind == TICKET_REGISTER) {
+        timers_set(&e->timers, &n->timer, e->now_us + edge_set(e, SET_RETRY_US),
+            TIMER_ENTRY, h);
+    }
+    if (waited) {
+        struct txn *x = txn_at(e, txn);
+        if (is_final(status) && x->reg_status == 0)
+            x->reg_status = status;
+        else if (status) {
+            n->flags |=
+                ENTRY_WAITED; /* T_publish decides; it is tried again meanwhile */
+            return;
+        }
+        x->n_reg--;
+        txn_advance(e, txn);
+        return;
+    }
+    if (status == 0 && t->kind == TICKET_REGISTER && txn == 0) {
+        att_journal(e, att, 0);
+        att_settle(e, att);
+    }
+}
