@@ -389,6 +389,143 @@ test_clsact(void **state)
     crosses(&a, &b, A, B);
 }
 
+/* Real stacks behind ports whose untagged frames belong to a VN: they ask by ARP and
+ * ND, do DAD (a wrong answer would cost them the address), and send large segments. */
+static int
+vm_make(
+    const struct nve *n, const char *port, const char *own, const char *mac, int host)
+{
+    char cmd[512];
+    int ns;
+
+    assert_int_equal(unshare(CLONE_NEWNET), 0);
+    ns = open("/proc/thread-self/ns/net", O_RDONLY);
+    go(n);
+    snprintf(cmd, sizeof(cmd),
+        "ip link add %s type veth peer name %s && ip link set %s up && "
+        "ip link set %s netns /proc/%d/fd/%d",
+        port, own, port, own, getpid(), ns);
+    sh(cmd);
+    assert_int_equal(setns(ns, CLONE_NEWNET), 0);
+    snprintf(cmd, sizeof(cmd),
+        "ip link set %s address %s && ip addr add 10.1.0.%d/24 dev %s && "
+        "ip addr add fd01::%d/64 dev %s && ip link set %s up",
+        own, mac, host, own, host, own, own);
+    sh(cmd);
+    return ns;
+}
+
+static void
+vm_admit(struct nve *n, const char *dev, struct mac own, const struct nve *other,
+    struct mac peer, const char *own4, const char *own6, const char *peer4,
+    const char *peer6)
+{
+    struct host_err err = {{0}};
+    uint32_t port;
+
+    go(n);
+    port = dp_bpf_port_number(n->dp, dev);
+    OP(n->dp, DP_PORT_SET, port, .port = port, .native = NATIVE_VN, .native_vni = VN2);
+    OP(n->dp, DP_VN_SET, vn, .vni = VN2, .arp = ARP_SUPPRESS, .mtu = 1500);
+    OP(n->dp, DP_VAP_SET, vap, .port = port, .vni = VN2, .flood = 1);
+    OP(n->dp, DP_VSI_SET, vsi, .port = port, .vni = VN2, .vsi = 7, .mac = own,
+        .active = 1);
+    OP(n->dp, DP_FDB_SET, fdb, .vni = VN2, .mac = own, .kind = FDB_LOCAL, .port = port);
+    OP(n->dp, DP_FDB_SET, fdb, .vni = VN2, .mac = peer, .kind = FDB_REMOTE,
+        .vtep = other->conf.local);
+    OP(n->dp, DP_NEIGH_SET, neigh, .vni = VN2, .ip = ip_n(own4), .mac = own);
+    OP(n->dp, DP_NEIGH_SET, neigh, .vni = VN2, .ip = ip_n(own6), .mac = own);
+    OP(n->dp, DP_NEIGH_SET, neigh, .vni = VN2, .ip = ip_n(peer4), .mac = peer);
+    OP(n->dp, DP_NEIGH_SET, neigh, .vni = VN2, .ip = ip_n(peer6), .mac = peer);
+    if (dp_bpf_bind(n->dp, port, dev, &err))
+        fail_msg("%s", err.text);
+}
+
+/* A megabyte by TCP; connecting is tried again until DAD has let go of the address. */
+static void
+tcp_carries(int from, int to, int family, const char *addr)
+{
+    static uint8_t buf[65536];
+    struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = htons(4000)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(4000)};
+    struct sockaddr *at = family == AF_INET ? (void *)&in4 : (void *)&in6;
+    socklen_t size = family == AF_INET ? sizeof(in4) : sizeof(in6);
+    struct timeval wait = {.tv_sec = 3};
+    size_t sent = 0, got = 0;
+    int l, c = -1, s;
+    uint64_t end = now_ms() + 8000;
+
+    assert_int_equal(setns(to, CLONE_NEWNET), 0);
+    l = socket(family, SOCK_STREAM, 0);
+    assert_int_equal(bind(l, at, size), 0);
+    assert_int_equal(listen(l, 1), 0);
+    inet_pton(family, addr, family == AF_INET ? (void *)&in4.sin_addr : &in6.sin6_addr);
+    assert_int_equal(setns(from, CLONE_NEWNET), 0);
+    for (;;) {
+        c = socket(family, SOCK_STREAM, 0);
+        setsockopt(c, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
+        if (!connect(c, at, size))
+            break;
+        close(c);
+        if (now_ms() > end)
+            fail_msg("%s: no connection", addr);
+        poll(NULL, 0, 20);
+    }
+    s = accept(l, NULL, NULL);
+    assert_true(s >= 0);
+    fcntl(c, F_SETFL, O_NONBLOCK);
+    fcntl(s, F_SETFL, O_NONBLOCK);
+    while (got < 1 << 20) {
+        struct pollfd p[2] = {
+            {c, sent < 1 << 20 ? POLLOUT : 0, 0},
+            {s, POLLIN,                       0}
+        };
+        ssize_t n;
+
+        assert_true(poll(p, 2, 3000) > 0);
+        n = sent < 1 << 20 ? send(c, buf, sizeof(buf), MSG_NOSIGNAL) : 0;
+        sent += n > 0 ? (size_t)n : 0;
+        n = recv(s, buf, sizeof(buf), 0);
+        got += n > 0 ? (size_t)n : 0;
+    }
+    close(c);
+    close(s);
+    close(l);
+}
+
+static void
+test_stacks(void **state)
+{
+    struct mac m1 =
+                   {
+                       {2, 0, 0, 0, 1, 1}
+    },
+               m2 = {{2, 0, 0, 0, 1, 2}};
+    uint64_t n0[DPC_N], n1[DPC_N];
+    int v1, v2;
+
+    NEED_ROOT();
+    go(&a);
+    OP(a.dp, DP_MEMBER_SET, member, .vni = VN2, .vtep = b.conf.local);
+    dp_bpf_counters(a.dp, n0);
+    v1 = vm_make(&a, "sC", "hC", "02:00:00:00:01:01", 1);
+    v2 = vm_make(&b, "sC", "hC", "02:00:00:00:01:02", 2);
+    vm_admit(&a, "sC", m1, &b, m2, "10.1.0.1", "fd01::1", "10.1.0.2", "fd01::2");
+    vm_admit(&b, "sC", m2, &a, m1, "10.1.0.2", "fd01::2", "10.1.0.1", "fd01::1");
+    tcp_carries(v1, v2, AF_INET, "10.1.0.2");
+    tcp_carries(v2, v1, AF_INET6, "fd01::1");
+    go(&a);
+    dp_bpf_counters(a.dp, n1);
+    assert_true(n1[DPC_ARP_ANSWERED] > n0[DPC_ARP_ANSWERED]);
+    assert_true(n1[DPC_ND_ANSWERED] > n0[DPC_ND_ANSWERED]);
+    assert_int_equal(n1[DPC_ARP_FLOODED], n0[DPC_ARP_FLOODED]);
+    assert_int_equal(n1[DPC_DROP_MTU], n0[DPC_DROP_MTU]);
+    assert_int_equal(n1[DPC_DROP_BAD_FRAME], n0[DPC_DROP_BAD_FRAME]);
+    dp_bpf_unbind(a.dp, dp_bpf_port_number(a.dp, "sC"), "sC");
+    close(v1);
+    close(v2);
+}
+
 static void
 test_sync_size(void **state)
 {
@@ -477,6 +614,7 @@ main(void)
         cmocka_unit_test(test_port_anew),
         cmocka_unit_test(test_watchdog),
         cmocka_unit_test(test_clsact),
+        cmocka_unit_test(test_stacks),
         cmocka_unit_test(test_sync_size),
         cmocka_unit_test(test_limits),
     };
