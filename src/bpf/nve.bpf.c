@@ -37,7 +37,7 @@ static __always_inline int
 port_ingress(struct __sk_buff *skb)
 {
     void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-    __u32 ifindex = skb->ifindex, zero = 0;
+    __u32 zero = 0;
     struct nve_vsi_key key = {};
     struct eth *eth = data;
     struct nve_counters *n;
@@ -49,7 +49,7 @@ port_ingress(struct __sk_buff *skb)
     __u16 type;
 
     f.tagged = skb->vlan_present;
-    port = bpf_map_lookup_elem(&ports, &ifindex);
+    port = port_of(skb->ifindex);
     if (!port) /* not configured: the host's own, but see K22 */
         return f.tagged ? TC_ACT_SHOT : TC_ACT_UNSPEC;
     n = counters_of(port->port);

@@ -16,6 +16,7 @@
 #define NVE_CHUNKS      30 /* chunks per list: tail calls end at 33 */
 #define NVE_FRAME_SMALL 128
 #define NVE_FRAME_MAX   2048 /* longest frame copied into an event */
+#define NVE_PORT_AT     4096 /* ifindexes below stand in an array too, for speed */
 #define NVE_TTL         64
 
 struct nve_conf {

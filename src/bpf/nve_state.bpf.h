@@ -25,6 +25,7 @@
  * an LRU would evict what the daemon believes to be installed. */
 MAP(conf, ARRAY, __u32, struct nve_conf, 1, 0);
 MAP(ports, HASH, __u32, struct nve_port, 256, 0);
+MAP(port_at, ARRAY, __u32, struct nve_port, NVE_PORT_AT, 0);
 MAP(ifindexes, ARRAY, __u32, __u32, 256, 0);
 MAP(vsis, HASH, struct nve_vsi_key, struct nve_vsi, 1024, 0);
 MAP(vaps, HASH, struct nve_vap_key, struct nve_vap, 1024, 0);
@@ -90,6 +91,20 @@ static __always_inline struct nve_counters *
 counters_of(__u32 port)
 {
     return bpf_map_lookup_elem(&counters, &port);
+}
+
+/* Array look-ups are a few instructions; the hash is for hosts that have made many
+ * devices. */
+static __always_inline struct nve_port *
+port_of(__u32 ifindex)
+{
+    struct nve_port *p;
+
+    if (likely(ifindex < NVE_PORT_AT)) {
+        p = bpf_map_lookup_elem(&port_at, &ifindex);
+        return p && p->port ? p : NULL;
+    }
+    return bpf_map_lookup_elem(&ports, &ifindex);
 }
 
 static __always_inline int

@@ -100,15 +100,15 @@ move_policy(struct dp_bpf *dp, uint32_t port, uint32_t ifindex)
         memcpy(&at, keys + (size_t)i * 4, 4);
         if (p->port != port) {
             if (at == ifindex) /* that device is gone too */
-                rc = dp_del(dp->fd.ports, &at);
+                rc = dp_port_drop(dp, at);
             continue;
         }
         if (at == ifindex)
             continue;
         if (!dp->ports[port].known)
-            rc = dp_put(dp->fd.ports, &ifindex, p, sizeof(*p));
+            rc = dp_port_put(dp, ifindex, p);
         if (!rc)
-            rc = dp_del(dp->fd.ports, &at);
+            rc = dp_port_drop(dp, at);
     }
     free(keys);
     free(vals);
@@ -153,7 +153,7 @@ dp_bpf_unbind(struct dp_bpf *dp, uint32_t port, const char *name)
     p = &dp->ports[port];
     dp_detach(dp, name, if_nametoindex(name));
     if (p->ifindex)
-        dp_del(dp->fd.ports, &p->ifindex);
+        dp_port_drop(dp, p->ifindex);
     p->bound = false;
     p->ifindex = 0;
     return dp_put(dp->fd.ifindexes, &port, &none, sizeof(none));

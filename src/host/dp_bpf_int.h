@@ -12,9 +12,9 @@
 #define NVE_MAPS(X)                                                                    \
     X(conf)                                                                            \
     X(ports)                                                                           \
-    X(ifindexes)                                                                       \
-    X(vsis) X(vaps) X(fdb) X(neigh) X(vns) X(locals) X(remotes) X(vteps) X(neg)        \
-        X(asked) X(meters) X(counters) X(vsi_counters) X(events)
+    X(port_at) X(ifindexes) X(vsis) X(vaps) X(fdb) X(neigh) X(vns) X(locals)           \
+        X(remotes) X(vteps) X(neg) X(asked) X(meters) X(counters) X(vsi_counters)      \
+            X(events)
 
 struct dp_port { /* slot of a port number, in memory only */
     char name[IF_NAMESIZE];
@@ -60,6 +60,8 @@ int dp_attach_all(struct dp_bpf *dp); /* the overlay and every bound port */
 /* dp_bpf_ops.c */
 int dp_put(int fd, const void *key, const void *val, size_t size);
 int dp_del(int fd, const void *key);
+int dp_port_put(struct dp_bpf *dp, uint32_t ifindex, const struct nve_port *val);
+int dp_port_drop(struct dp_bpf *dp, uint32_t ifindex);
 int dp_port_write(struct dp_bpf *dp, uint32_t port);
 int dp_floor_write(struct dp_bpf *dp, uint32_t floor);
 int dp_remove_old(struct dp_bpf *dp); /* dp_bpf.c: pins of other layouts and programs */

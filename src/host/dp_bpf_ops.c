@@ -33,6 +33,28 @@ mac_put(uint16_t *words, const struct mac *mac)
     memcpy(words, mac->b, 6);
 }
 
+/* The hash is the truth, the array its fast copy. */
+int
+dp_port_put(struct dp_bpf *dp, uint32_t ifindex, const struct nve_port *val)
+{
+    int rc = dp_put(dp->fd.ports, &ifindex, val, sizeof(*val));
+
+    if (!rc && ifindex < NVE_PORT_AT)
+        rc = dp_put(dp->fd.port_at, &ifindex, val, sizeof(*val));
+    return rc;
+}
+
+int
+dp_port_drop(struct dp_bpf *dp, uint32_t ifindex)
+{
+    struct nve_port none = {0};
+    int rc = 0;
+
+    if (ifindex < NVE_PORT_AT)
+        rc = dp_put(dp->fd.port_at, &ifindex, &none, sizeof(none));
+    return rc ? rc : dp_del(dp->fd.ports, &ifindex);
+}
+
 /* The policy of a port lies under its ifindex, which the daemon may not know yet. */
 int
 dp_port_write(struct dp_bpf *dp, uint32_t port)
@@ -42,7 +64,7 @@ dp_port_write(struct dp_bpf *dp, uint32_t port)
 
     if (!p->known || !p->ifindex)
         return 0;
-    return dp_put(dp->fd.ports, &p->ifindex, &val, sizeof(val));
+    return dp_port_put(dp, p->ifindex, &val);
 }
 
 static int
@@ -64,7 +86,7 @@ port_del(struct dp_bpf *dp, const struct dp_op *op)
 
     dp_sync_note(dp, DP_T_PORT, &port, false);
     p->known = false;
-    return p->ifindex ? dp_del(dp->fd.ports, &p->ifindex) : 0;
+    return p->ifindex ? dp_port_drop(dp, p->ifindex) : 0;
 }
 
 int

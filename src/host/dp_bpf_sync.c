@@ -226,7 +226,7 @@ prune_ports(struct dp_bpf *dp, uint32_t *gone)
             (!dp->ports[port].ifindex || dp->ports[port].ifindex == ifindex))
             continue;
         (*gone)++;
-        rc = dp_del(dp->fd.ports, &ifindex);
+        rc = dp_port_drop(dp, ifindex);
     }
     free(keys);
     free(vals);
