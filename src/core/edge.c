@@ -474,6 +474,13 @@ edge_answer_query(struct edge *e, uint32_t vni, const struct mac *mac,
 }
 
 void
+edge_who_has(struct edge *e, uint32_t vni, const struct ip *ip, uint64_t now_us)
+{
+    e->now_us = now_us;
+    arp_probe(e, vni, ip);
+}
+
+void
 edge_dp_event(struct edge *e, const struct dp_event *ev, uint64_t now_us)
 {
     struct arp_learned l;
@@ -559,6 +566,24 @@ bool
 edge_each_vn(const struct edge *e, uint32_t *it, struct vn_rec *v)
 {
     return vn_each(e, it, v);
+}
+
+bool
+edge_vn_get(const struct edge *e, uint32_t vni, struct vn_rec *v)
+{
+    uint32_t vn = vn_find(e, vni);
+    if (vn)
+        *v = *vn_at(e, vn);
+    return vn != 0;
+}
+
+uint32_t
+edge_domain_port(const struct edge *e, uint32_t domain)
+{
+    for (uint32_t i = 0; i < DP_PORT_MAX; i++)
+        if (e->ports[i] && tag_domain_number(e, e->ports[i]->domain) == domain)
+            return i;
+    return 0;
 }
 
 uint64_t

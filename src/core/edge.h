@@ -141,9 +141,6 @@ bool edge_answer_query(struct edge *e, uint32_t vni, const struct mac *mac,
 
 /* The authority asks who has this IP (K8): VSIs whose addresses are not known are asked. */
 void edge_who_has(struct edge *e, uint32_t vni, const struct ip *ip, uint64_t now_us);
-/* Every subscriber has set this epoch of the key (K6, WAIT_REMOTE). */
-void edge_confirmed(struct edge *e, uint32_t vni, const struct mac *mac, uint64_t epoch,
-    uint64_t now_us);
 
 /* Data plane events. */
 void edge_dp_event(struct edge *e, const struct dp_event *ev, uint64_t now_us);

@@ -474,6 +474,20 @@ tag_restored(struct edge *e)
     }
 }
 
+uint32_t
+tag_domain_number(const struct edge *e, uint32_t domain)
+{
+    const struct domain *d = pool_at(&e->tag->domains, domain);
+    return d->number;
+}
+
+const char *
+tag_state_str(uint8_t state)
+{
+    static const char *const names[] = {"FREE", "HELD", "USED", "DRAIN"};
+    return state <= TAG_DRAIN ? names[state] : "?";
+}
+
 bool
 tag_each(const struct edge *e, uint32_t *it, struct edge_tag_view *v)
 {

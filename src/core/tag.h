@@ -44,6 +44,7 @@ bool tag_restore(struct edge *e, uint32_t domain_number, uint16_t vid, uint32_t 
 /* A reference from an attachment of the journal; makes the tag when its record is lost. */
 bool tag_restore_ref(struct edge *e, uint32_t domain, uint16_t vid, uint32_t vni);
 void tag_restored(struct edge *e);                       /* tags without reference drain */
+uint32_t tag_domain_number(const struct edge *e, uint32_t domain);  /* as configured */
 bool tag_each(const struct edge *e, uint32_t *it, struct edge_tag_view *v);
 uint32_t tag_count(const struct edge *e);                /* in use or draining */
 #endif

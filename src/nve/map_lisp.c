@@ -226,8 +226,6 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
             edge_who_has(e, ev->eid.vni, &ev->eid.ip, now);
         break;
     case LISP_SEV_CONFIRM:
-        edge_confirmed(e, ev->eid.vni, &ev->eid.mac, ev->epoch, now);
-        break;
     case LISP_SEV_NEED_KEY:
     case LISP_SEV_AUTHENTICATED:
     case LISP_SEV_REGISTER:
@@ -240,7 +238,7 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
     case LISP_SEV_VN_LOOKUP:
     case LISP_SEV_CLOSED:
     case LISP_SEV_N:
-        break;                           /* the server's */
+        break;                           /* the server's; CONFIRM: nobody waits for it here */
     }
 }
 
