@@ -5,6 +5,7 @@
 #include "nve_frames.h"
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include "base/rng.h"
 #include "host/dp_bpf_int.h"
 #include "nve_test.skel.h"
 
@@ -642,6 +643,55 @@ test_many_remotes(void **state)
     expect_count(DPC_TX_OVERLAY, 1);
 }
 
+/* Octets flipped and frames cut at random: whatever it is, nothing passes but what its
+ * sender may send, and nothing reaches the daemon's socket but untagged signalling. */
+static void
+test_hostile(void **state)
+{
+    struct frame seeds[4] = {
+        udp4(C, A, 1, 2, 60),
+        arp_of(MAC_ALL, A, 1, A, 0x0a000001, 0x0a000002),
+        nd_of(NONE, A, 135, "fd00::1", "ff02::1:ff00:2", "fd00::2", 1, A),
+        nd_of(NONE, A, 135, "::", "ff02::1:ff00:2", "fd00::2", 14, W),
+    };
+    struct rng r;
+
+    NEED_ROOT();
+    rng_seed(&r, 22);
+    for (int i = 0; i < 20000; i++) {
+        struct frame f = seeds[rng_below(&r, 4)];
+        uint32_t tpid = rng_below(&r, 8) ? 0x8100 : 0;
+        uint32_t tci = rng_below(&r, 8) ? 100 : rng_below(&r, 65536);
+        LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = f.b);
+        struct __sk_buff ctx = {
+            .cb = {tpid, tci},
+              .ifindex = if_nametoindex("s1")
+        };
+        uint16_t type;
+        int rc;
+
+        for (uint32_t n = rng_below(&r, 4); n; n--)
+            f.b[rng_below(&r, (uint32_t)f.size)] = (uint8_t)rng_next(&r);
+        if (!rng_below(&r, 4))
+            f.size = 14 + rng_below(&r, (uint32_t)f.size - 13);
+        type = (uint16_t)(f.b[12] << 8 | f.b[13]);
+        o.data_size_in = (uint32_t)f.size;
+        o.ctx_in = &ctx;
+        o.ctx_size_in = sizeof(ctx);
+        rc = bpf_prog_test_run_opts(bpf_program__fd(skel->progs.test_port), &o);
+        if (rc)
+            continue; /* the kernel itself refuses the frame */
+        if (o.retval == ACT_OK)
+            assert_true(!tpid && (type == 0x8940 || type == 0x88cc));
+        else if (o.retval == ACT_REDIRECT)
+            assert_true(
+                tpid && ((tci & 0xfff) == 300 || /* the wildcard */
+                            ((tci & 0xfff) == 100 && !memcmp(f.b + 6, A.b, 6))));
+        else
+            assert_int_equal(o.retval, ACT_SHOT);
+    }
+}
+
 int
 main(void)
 {
@@ -657,6 +707,7 @@ main(void)
         cmocka_unit_test(test_overlay),
         cmocka_unit_test(test_replication),
         cmocka_unit_test(test_many_remotes),
+        cmocka_unit_test(test_hostile),
     };
     return cmocka_run_group_tests_name("host_bpf", tests, setup, teardown);
 }
