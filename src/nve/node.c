@@ -136,8 +136,8 @@ nve_input(struct nve *n, const struct nve_in *in, uint64_t now_us)
             edge_restore(n->edge, in->kind, in->p, (uint16_t)in->size, now_us);
         break;
     case NVE_IN_RESTORED:
+        static_maps(n);                  /* part of the wanted state that is replayed */
         edge_restored(n->edge, now_us);
-        static_maps(n);
         break;
     case NVE_IN_STREAM_OPEN:
     case NVE_IN_STREAM_DATA:
