@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of berth for bash; made by `berth completion bash`.
+_berth()
+{
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+    local noun= verb= words= i
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+        -s|--socket|-t|--timeout) ((i++)) ;;
+        -*) ;;
+        help) [[ $noun ]] || continue ;;
+        *)
+            if [[ -z $noun ]]; then
+                noun=${COMP_WORDS[i]}
+            elif [[ -z $verb ]]; then
+                verb=${COMP_WORDS[i]}
+            fi ;;
+        esac
+    done
+    COMPREPLY=()
+    case $prev in
+    -s|--socket) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+    esac
+    case "$noun $verb $prev" in
+    "vn add --arp") words='suppress flood' ;;
+    "vn add --reply") words='centralised distributed' ;;
+    "show mappings --daemon") words='nve tes nva' ;;
+    "show counters --daemon") words='nve tes nva' ;;
+    "show sessions --daemon") words='nve tes nva' ;;
+    "show timers --daemon") words='nve tes nva' ;;
+    "vm emigrate --phase") words='prepare commit' ;;
+    "vm immigrate --phase") words='pre asso' ;;
+    "log "*" --level") words='error warning notice info debug' ;;
+    "log "*" --daemon") words='nve tes nva' ;;
+    "ping "*" --daemon") words='nve tes nva' ;;
+    "completion "*" --shell") words='bash mdoc' ;;
+    esac
+    if [[ -z $words ]]; then
+        case "$noun $verb" in
+        ' ') words='vn show vm log ping help completion' ;;
+        'vn ') words='add list del' ;;
+        'show ') words='attachments tags mappings vns ports counters sessions timers talkers vms uplinks' ;;
+        'vm ') words='preassociate associate suspend resume emigrate immigrate terminate follow list' ;;
+        "vn add") words='--vni --name --arp --mtu --reply --pull' ;;
+        "vn del") words='--vni --name' ;;
+        "show attachments") words='--port --vni --mac --vsi --state' ;;
+        "show tags") words='--port --vni --vid --state' ;;
+        "show mappings") words='--vni --mac --ip --owner --daemon' ;;
+        "show counters") words='--all --daemon' ;;
+        "show sessions") words='--daemon' ;;
+        "show timers") words='--daemon' ;;
+        "show talkers") words='--vni' ;;
+        "vm preassociate") words='--vsi --vn --vni --mac --ip --if --uplink --vid --pcp --format --type --type-version --confirm --epoch --migration' ;;
+        "vm associate") words='--vsi --vn --vni --mac --ip --if --uplink --vid --pcp --format --type --type-version --confirm --epoch --migration' ;;
+        "vm suspend") words='--vsi' ;;
+        "vm resume") words='--vsi' ;;
+        "vm emigrate") words='--vsi --phase --target --epoch --migration' ;;
+        "vm immigrate") words='--vsi --vn --vni --mac --ip --if --uplink --vid --pcp --format --type --type-version --confirm --epoch --migration --phase --source' ;;
+        "vm terminate") words='--vsi' ;;
+        "vm follow") words='--if --mac --uplink' ;;
+        "log "*"") words='--module --level --daemon error warning notice info debug' ;;
+        "ping "*"") words='--daemon' ;;
+        "completion "*"") words='--shell bash mdoc' ;;
+        esac
+        [[ $cur == -* ]] && words+=' --socket --json --timeout --help --version'
+    fi
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+}
+complete -F _berth berth
