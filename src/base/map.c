@@ -47,12 +47,14 @@ map_seek(const struct map *m, uint32_t i, uint32_t hash, const void *key)
     return i;
 }
 
-/* The slot of a handle, or the empty slot that ends its probe sequence. */
+/* The slot of a handle, or the empty slot that ends its probe sequence. An object may stand
+ * in the map under several keys: its other slots can lie on the way, with another hash. */
 static uint32_t
 map_slot_of(const struct map *m, uint32_t hash, uint32_t handle)
 {
     uint32_t mask = m->cap - 1, i = hash & mask;
-    while (m->slots[i].handle && m->slots[i].handle != handle)
+    while (m->slots[i].handle &&
+           (m->slots[i].handle != handle || m->slots[i].hash != hash))
         i = (i + 1) & mask;
     return i;
 }
@@ -69,7 +71,12 @@ map_next(const struct map *m, uint32_t hash, const void *key, uint32_t prev)
     if (m->n == 0)
         return 0;
     uint32_t i = map_slot_of(m, hash, prev);
-    return m->slots[i].handle ? m->slots[map_seek(m, i + 1, hash, key)].handle : 0;
+    if (m->slots[i].handle == 0)
+        return 0;
+    do /* two keys of one object may share all 32 bits of hash: it is found once */
+        i = map_seek(m, i + 1, hash, key);
+    while (m->slots[i].handle == prev);
+    return m->slots[i].handle;
 }
 
 static void
