@@ -364,6 +364,12 @@ test_watchdog(void **state)
     assert_non_null(strstr(err.text, "noqueue"));
     sh("tc qdisc replace dev vx0 root noqueue");
     assert_int_equal(dp_bpf_check(a.dp, &err), 0);
+    sh("ip link del vx0");
+    assert_int_equal(dp_bpf_check(a.dp, &err), -ENODEV);
+    sh("ip link add vx0 type vxlan external dstport 4789 && ip link set vx0 up");
+    assert_true(dp_bpf_check(a.dp, &err) > 0);
+    crosses(&a, &b, A, B);
+    crosses(&b, &a, B, A);
 }
 
 static void
@@ -514,6 +520,12 @@ test_stacks(void **state)
     vm_admit(&b, "sC", m2, &a, m1, "10.1.0.2", "fd01::2", "10.1.0.1", "fd01::1");
     tcp_carries(v1, v2, AF_INET, "10.1.0.2");
     tcp_carries(v2, v1, AF_INET6, "fd01::1");
+    /* Taking the other one's address: DAD is defended here, the kernel gives it up
+     * (K14). */
+    assert_int_equal(setns(v2, CLONE_NEWNET), 0);
+    sh("ip addr add fd01::1/64 dev hC; for i in $(seq 100); do "
+       "ip -6 addr show dev hC dadfailed | grep -q fd01::1 && exit 0; sleep 0.05; "
+       "done; exit 1");
     go(&a);
     dp_bpf_counters(a.dp, n1);
     assert_true(n1[DPC_ARP_ANSWERED] > n0[DPC_ARP_ANSWERED]);
