@@ -9,12 +9,12 @@
 #include "bpf/nve_maps.h"
 
 /* Maps that outlive the daemon, by their names in the object. */
+/* clang-format off */
 #define NVE_MAPS(X)                                                                    \
-    X(conf)                                                                            \
-    X(ports)                                                                           \
-    X(port_at) X(ifindexes) X(vsis) X(vaps) X(fdb) X(neigh) X(vns) X(locals)           \
-        X(remotes) X(vteps) X(neg) X(asked) X(meters) X(counters) X(vsi_counters)      \
-            X(events)
+    X(conf) X(ports) X(port_at) X(ifindexes) X(vsis) X(vaps) X(fdb) X(neigh) X(vns)    \
+    X(locals) X(remotes) X(vteps) X(neg) X(asked) X(meters) X(counters)                \
+    X(vsi_counters) X(events)
+/* clang-format on */
 
 struct dp_port { /* slot of a port number, in memory only */
     char name[IF_NAMESIZE];
