@@ -379,8 +379,6 @@ vm_restored(struct tes *t)
     t->restored = true;
     for (uint32_t h = t->first_vm; h; h = vm_at(t, h)->next) {
         struct vm *v = vm_at(t, h);
-        if (v->follow)
-            continue;
         vm_set_tag(t, h, state_action(v->state));
         v->waits = 0;
         if (!v->wanted)
@@ -418,7 +416,8 @@ vm_follow_add(struct tes *t, const char *ifname, const struct mac *mac, uint32_t
     v->par.mac = *mac;
     v->par.uplink = uplink;
     snprintf(v->par.ifname, sizeof(v->par.ifname), "%s", ifname);
-    vm_set_tag(t, h, state_action(v->state));
+    if (t->restored) /* before, the pinned tags still hold */
+        vm_set_tag(t, h, state_action(v->state));
     v->waits = 0;
     return true;
 }

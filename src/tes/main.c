@@ -1,0 +1,979 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* berth-tes: joins the agent (tes/node.h) with Linux. Callbacks feed inputs; the step
+ * at the end of each turn feeds the tick, carries out the outputs until there are none,
+ * writes the journal once for all of them, and so on until nothing is left; frames go
+ * out at once. */
+#include "tes/node.h"
+#include "host/config.h"
+#include "host/control.h"
+#include "host/daemon.h"
+#include "host/journal.h"
+#include "host/lldpad.h"
+#include "host/loop.h"
+#include "host/netlink.h"
+#include "host/packet.h"
+#include "host/tes_bpf.h"
+#include <argp.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CONFIG_DEFAULT "/etc/berth/berth-tes.conf"
+#define JOURNAL_LAYOUT 1
+#define RECORD_PUT     1
+#define RECORD_DELETE  2
+#define RECORD_VSI     3 /* struct vsi_record: lldpad has it */
+#define RECORD_GONE    4
+#define COMPACT_AT     (1u << 20)
+#define CHECK_US       5000000
+#define ROOM           131072 /* a piece of a listing fits */
+
+/* --- configuration --- */
+
+struct uplink_conf {
+    char *name;
+};
+struct vm_conf {
+    char *ifname;
+    struct mac mac;
+    char *uplink;
+};
+struct conf {
+    char *name, *control, *state, *pins, *log, *manager;
+    uint8_t station; /* 0 berth, 1 lldpad */
+    bool reflective_relay, mount, tcx, peer, tagging, seccomp;
+    uint32_t oui, max_vms, pipeline;
+    uint8_t rte, retries, rwd, rka, tries;
+    uint64_t pace, retry, retry_max, sync, poll;
+    struct config_list uplinks, vms;
+};
+static const char *const stations[] = {"berth", "lldpad", NULL};
+static const struct config_row uplink_rows[] = {{0}};
+static const struct config_row vm_rows[] = {
+    {"mac",                     CONFIG_MAC, CONFIG_AT(struct vm_conf, mac), .required = true,
+     .help = "the VM's address, by which lldpad's VSI is found",
+     .example = "02:00:00:00:00:01"},
+    {"uplink", CONFIG_STRING, CONFIG_AT(struct vm_conf, uplink), .max = 15,
+     .help = "the uplink that its frames take; not needed when there is one"},
+    {0        },
+};
+static const struct config_row evb_rows[] = {
+    {"rte",                  CONFIG_INT, CONFIG_AT(struct conf, rte), .def = "8", .min = 1, .max = 31,
+     .help =
+            "ECP retransmission after 10 us * 2^rte; the larger of both sides holds"},
+    {"retries", CONFIG_INT, CONFIG_AT(struct conf, retries), .def = "3", .min = 1,
+     .max = 7, .help = "ECP retransmissions"},
+    {"rwd",            CONFIG_INT, CONFIG_AT(struct conf, rwd), .def = "17", .min = 1, .max = 31,
+     .help = "wait for an answer, 10 us * 2^rwd"},
+    {"rka",             CONFIG_INT, CONFIG_AT(struct conf, rka), .def = "20", .min = 1, .max = 31,
+     .help = "keep-alive each 10 us * 2^rka"},
+    {"tries",                      CONFIG_INT, CONFIG_AT(struct conf, tries), .def = "2", .min = 1,
+     .max = 10, .help = "waits for an answer before a request has failed"},
+    {"pace",            CONFIG_DURATION, CONFIG_AT(struct conf, pace), .def = "10ms", .min = 1,
+     .max = 1000000,
+     .help = "gap between ECPDUs to an edge that is not Berth's (K13)"},
+    {0             },
+};
+static const struct config_row rows[] = {
+    {"name",                                                                        CONFIG_STRING, CONFIG_AT(struct conf, name), .max = 63,
+     .help = "of this server in answers and logs; default: its host name"},
+    {"control",                                                        CONFIG_STRING, CONFIG_AT(struct conf, control),
+     .def = "/run/berth/berth-tes.sock", .max = 107, .help = "the control socket"},
+    {"state",                                                                    CONFIG_STRING, CONFIG_AT(struct conf, state), .def = "/var/lib/berth/tes",
+     .help = "directory of the journal"},
+    {"pins",                                                                             CONFIG_STRING, CONFIG_AT(struct conf, pins), .def = "/run/berth/bpf",
+     .max = 150, .help = "directory on a bpffs where maps and links are pinned"},
+    {"mount_pins",         CONFIG_BOOL, CONFIG_AT(struct conf, mount), .def = "true",
+     .help = "mount a bpffs there if there is none"},
+    {"log",                                                                     CONFIG_STRING, CONFIG_AT(struct conf, log), .def = "notice",
+     .help = "error, warning, notice, info or debug; also module=level, by commas"},
+    {"station",                                                                   CONFIG_ENUM, CONFIG_AT(struct conf, station), .def = "berth",
+     .words = stations,
+     .help =
+            "who signals: this agent, or an lldpad on this host, which is followed"},
+    {"reflective_relay",                                                                             CONFIG_BOOL, CONFIG_AT(struct conf, reflective_relay),
+     .def = "false",
+     .help = "ask the edge to switch between the VMs of this server (802.1Q 8.6.1)"},
+    {"manager",CONFIG_STRING, CONFIG_AT(struct conf, manager), .def = "berth",
+     .max = 16, .help = "VSI manager id, text"},
+    {"oui",                                                                       CONFIG_INT, CONFIG_AT(struct conf, oui), .def = "4342098", .max = 0xffffff,
+     .help = "OUI of Berth's TLVs, as a number (4342098 = 42-45-52)"},
+    {"max_vms",                                            CONFIG_INT, CONFIG_AT(struct conf, max_vms), .def = "65536", .min = 1,
+     .max = TES_VMS_LIMIT - 1, .help = "most VMs; more are refused"},
+    {"pipeline",                                                                        CONFIG_INT, CONFIG_AT(struct conf, pipeline), .def = "1024", .min = 1,
+     .max = 65536, .help = "open requests of one control client"},
+    {"retry",                                                        CONFIG_DURATION, CONFIG_AT(struct conf, retry), .def = "200ms",
+     .min = 1000, .max = 60000000,
+     .help = "first delay before a VM that the edge let go is associated again"},
+    {"retry_max",                                                      CONFIG_DURATION, CONFIG_AT(struct conf, retry_max), .def = "30s",
+     .min = 1000, .max = 3600000000, .help = "the delay doubles up to this"},
+    {"sync",               CONFIG_DURATION, CONFIG_AT(struct conf, sync), .def = "50ms",
+     .max = 60000000,
+     .help = "the journal reaches the disk at most this late; 0: never"},
+    {"tagging",                                                                  CONFIG_BOOL, CONFIG_AT(struct conf, tagging), .def = "true",
+     .help = "false: only signal; VMs with an interface are refused"},
+    {"redirect_peer",                                                        CONFIG_BOOL, CONFIG_AT(struct conf, peer), .def = "false",
+     .help = "deliver to veth VMs by bpf_redirect_peer"},
+    {"tcx",                                                                CONFIG_BOOL, CONFIG_AT(struct conf, tcx), .def = "true",
+     .help = "pinned tcx links where the kernel has them; false: clsact filters"},
+    {"seccomp",                                                                             CONFIG_BOOL, CONFIG_AT(struct conf, seccomp), .def = "true",
+     .help = "refuse system calls that the agent does not need"},
+    {"lldpad_poll",CONFIG_DURATION, CONFIG_AT(struct conf, poll), .def = "2s",
+     .min = 100000, .max = 60000000,
+     .help = "how often lldpad's VSIs are read again"},
+    {"evb",                                                                         CONFIG_GROUP, .rows = evb_rows, .help = "timers of ECP, VDP and EVB"},
+    {"uplink", CONFIG_LIST, CONFIG_AT(struct conf, uplinks), .max = TES_UPLINKS_MAX,
+     .rows = uplink_rows, .item_size = sizeof(struct uplink_conf), .required = true,
+     .help = "an interface towards an edge", .example = "eth0"},
+    {"vm",                                                                     CONFIG_LIST, CONFIG_AT(struct conf, vms), .max = 65535, .rows = vm_rows,
+     .item_size = sizeof(struct vm_conf),
+     .help = "station = lldpad: the interface of a VM that lldpad signals for",
+     .example = "vm1"},
+    {0                                                       },
+};
+
+/* --- the agent on this host --- */
+
+/* A VSI of lldpad in the journal: by its id alone can more than some 20 be read again.
+ */
+struct vsi_record {
+    char ifname[IF_NAMESIZE];
+    uint8_t format, id[16], mac[6];
+};
+
+struct agent;
+struct up {
+    struct agent *a;
+    struct packet *packet;
+    uint32_t index, number; /* ours; of tes_bpf */
+    bool up;
+    struct mac mac;
+};
+struct agent {
+    struct conf conf;
+    struct tes *tes;
+    struct loop *loop;
+    struct control *control;
+    struct journal *journal;
+    struct netlink *nl;
+    struct tes_bpf_plane *plane;
+    struct lldpad *lldpad;
+    struct loop_timer *check;
+    struct daemon_watchdog *watchdog;
+    struct up up[TES_UPLINKS_MAX];
+    uint32_t n_up;
+    uint32_t *staged; /* ids of records that wait for the commit */
+    uint32_t n_staged, cap_staged;
+    uint64_t *more; /* clients whose listing goes on */
+    uint32_t n_more, cap_more;
+    char *text; /* a control line with its NUL */
+    uint32_t cap_text;
+    bool compacting_failed, listed;
+    struct vsi_record *vsis; /* of the journal, until lldpad is opened */
+    uint32_t n_vsis, cap_vsis;
+};
+
+static void
+input(struct agent *a, const struct tes_in *in)
+{
+    tes_input(a->tes, in, loop_now(a->loop));
+}
+
+static void *
+grow(void *p, uint32_t *cap, uint32_t want, size_t item)
+{
+    if (want <= *cap)
+        return p;
+    *cap = want * 2;
+    p = realloc(p, *cap * item);
+    if (!p)
+        abort();
+    return p;
+}
+
+/* --- outputs --- */
+
+static void
+do_tag(struct agent *a, const struct tes_out *o)
+{
+    struct tes_in in = {.type = TES_IN_TAGGED, .id = o->id};
+    struct host_err err;
+    struct netlink_link link;
+    struct tes_bpf_tag tag = {.ifname = o->tag.ifname,
+        .mac = o->tag.mac,
+        .vid = o->tag.vid,
+        .pcp = o->tag.pcp,
+        .pass = o->tag.pass,
+        .reflect = o->tag.reflect};
+    if (!a->plane) {
+        in.status = -EOPNOTSUPP;
+    } else {
+        tag.uplink = a->up[o->tag.uplink].number;
+        if (a->conf.peer && netlink_find(a->nl, tag.ifname, &link, &err) == 0)
+            tag.peer = strcmp(link.kind, "veth") == 0 && link.netnsid >= 0;
+        in.status = tes_bpf_tag(a->plane, &tag, &err);
+        if (in.status)
+            log_warn("tag", "%s", err.text);
+    }
+    input(a, &in);
+}
+
+static void
+do_control(struct agent *a, const struct tes_out *o)
+{
+    if (!o->conn)
+        return; /* a command of the configuration */
+    a->text = grow(a->text, &a->cap_text, o->size + 1, 1);
+    memcpy(a->text, o->p, o->size);
+    a->text[o->size] = '\0';
+    if (o->last)
+        control_last(a->control, o->conn, a->text);
+    else
+        control_reply(a->control, o->conn, a->text);
+    if (!o->more)
+        return;
+    a->more = grow(a->more, &a->cap_more, a->n_more + 1, sizeof(*a->more));
+    a->more[a->n_more++] = o->conn;
+}
+
+static void
+do_journal(struct agent *a, const struct tes_out *o)
+{
+    journal_append(a->journal, o->size ? RECORD_PUT : RECORD_DELETE,
+        o->size ? o->p : o->key, o->size ? o->size : o->key_size);
+    a->staged = grow(a->staged, &a->cap_staged, a->n_staged + 1, sizeof(*a->staged));
+    a->staged[a->n_staged++] = o->id;
+}
+
+static void
+do_counters(struct agent *a)
+{
+    const char *names[TESC_N], *helps[TESC_N];
+    uint64_t values[TESC_N] = {0};
+    struct tes_in in = {
+        .type = TES_IN_COUNTERS, .names = names, .helps = helps, .values = values};
+    if (a->plane && tes_bpf_counters(a->plane, values) == 0)
+        in.n_values = TESC_N;
+    for (unsigned i = 0; i < TESC_N; i++) {
+        names[i] = tes_bpf_counter_name(i);
+        helps[i] = tes_bpf_counter_help(i);
+    }
+    input(a, &in);
+}
+
+static void
+do_output(struct agent *a, const struct tes_out *o)
+{
+    switch ((enum tes_out_type)o->type) {
+    case TES_OUT_FRAME:
+        if (a->up[o->uplink].packet)
+            packet_send(a->up[o->uplink].packet, o->p, o->size);
+        break;
+    case TES_OUT_TAG:
+        do_tag(a, o);
+        break;
+    case TES_OUT_UNTAG:
+        if (a->plane)
+            tes_bpf_untag(a->plane, o->tag.ifname);
+        break;
+    case TES_OUT_CONTROL:
+        do_control(a, o);
+        break;
+    case TES_OUT_JOURNAL:
+        do_journal(a, o);
+        break;
+    case TES_OUT_COUNTERS:
+        do_counters(a);
+        break;
+    }
+}
+
+struct live {
+    struct agent *a;
+    uint32_t it, vsi_it;
+    struct vsi_record vsi;
+};
+
+static struct vsi_record
+vsi_record(const struct lldpad_vsi *v)
+{
+    struct vsi_record r = {.format = v->id.format};
+    memcpy(r.ifname, v->ifname, sizeof(r.ifname));
+    memcpy(r.id, v->id.b, sizeof(r.id));
+    memcpy(r.mac, v->mac.b, sizeof(r.mac));
+    return r;
+}
+
+static bool
+next_live(void *ctx, struct journal_record *rec)
+{
+    struct live *l = ctx;
+    struct lldpad_vsi v;
+    const uint8_t *p;
+    uint32_t size;
+    if (!l->vsi_it && tes_journal_next(l->a->tes, &l->it, &p, &size)) {
+        *rec = (struct journal_record){.type = RECORD_PUT, .payload = p, .size = size};
+        return true;
+    }
+    if (!l->a->lldpad || !lldpad_next(l->a->lldpad, &l->vsi_it, &v))
+        return false;
+    l->vsi = vsi_record(&v);
+    *rec = (struct journal_record){
+        .type = RECORD_VSI, .payload = &l->vsi, .size = sizeof(l->vsi)};
+    return true;
+}
+
+static void
+compact(struct agent *a)
+{
+    struct live l = {.a = a};
+    struct journal_stats st;
+    struct host_err err;
+    journal_stats(a->journal, &st);
+    if (st.size < COMPACT_AT || st.size < 4 * st.base_size)
+        return;
+    if (journal_compact(a->journal, next_live, &l, &err) == 0) {
+        a->compacting_failed = false;
+    } else if (!a->compacting_failed) {
+        a->compacting_failed = true;
+        log_err("journal", "%s", err.text);
+    }
+}
+
+/* One write for everything that the step has staged (K7). */
+static bool
+commit(struct agent *a)
+{
+    struct host_err err;
+    struct tes_in in = {.type = TES_IN_JOURNAL_DONE};
+    uint32_t n = a->n_staged;
+    if (!n)
+        return false;
+    in.status = journal_commit(a->journal, &err);
+    if (in.status) {
+        log_err("journal", "%s", err.text);
+        journal_discard(a->journal);
+    }
+    a->n_staged = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        in.id = a->staged[i];
+        input(a, &in);
+    }
+    compact(a);
+    return true;
+}
+
+/* Listings go on while their reader has room; control's on_room wakes the others. */
+static bool
+feed_listings(struct agent *a)
+{
+    struct tes_in in = {.type = TES_IN_CONTROL_MORE};
+    uint32_t n = a->n_more, kept = 0;
+    bool fed = false;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t conn = a->more[i];
+        if (control_room(a->control, conn) < ROOM) {
+            a->more[kept++] = conn;
+            continue;
+        }
+        in.conn = conn;
+        input(a, &in);
+        fed = true;
+    }
+    a->n_more = kept;
+    return fed;
+}
+
+static void
+step(void *ctx, uint64_t now_us)
+{
+    struct agent *a = ctx;
+    struct tes_out o;
+    if (tes_deadline(a->tes) <= now_us)
+        tes_input(a->tes, &(struct tes_in){.type = TES_IN_TICK}, now_us);
+    do {
+        while (tes_output(a->tes, &o))
+            do_output(a, &o);
+    } while (commit(a) || feed_listings(a));
+    loop_deadline(a->loop, tes_deadline(a->tes));
+}
+
+/* --- inputs --- */
+
+static void
+on_request(void *ctx, uint64_t conn, char *line, size_t size)
+{
+    struct tes_in in = {.type = TES_IN_CONTROL,
+        .conn = conn,
+        .p = (const uint8_t *)line,
+        .size = (uint32_t)size};
+    input(ctx, &in);
+}
+
+static void
+on_gone(void *ctx, uint64_t conn)
+{
+    struct agent *a = ctx;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < a->n_more; i++)
+        if (a->more[i] != conn)
+            a->more[kept++] = a->more[i];
+    a->n_more = kept;
+    input(a, &(struct tes_in){.type = TES_IN_CONTROL_GONE, .conn = conn});
+}
+
+static void
+on_room(void *ctx, uint64_t conn)
+{
+    (void)ctx; /* the step of this turn feeds the listing */
+    (void)conn;
+}
+
+static void
+on_frames(void *ctx, struct packet *p, const struct packet_frame *f, uint32_t n)
+{
+    struct up *u = ctx;
+    (void)p;
+    for (uint32_t i = 0; i < n; i++) {
+        struct tes_in in = {.type = TES_IN_FRAME,
+            .uplink = u->index,
+            .p = f[i].data,
+            .size = f[i].size};
+        if (!f[i].tagged && !f[i].truncated)
+            input(u->a, &in);
+    }
+}
+
+static void
+link_state(struct agent *a, struct up *u, const struct netlink_link *link)
+{
+    struct tes_in in = {.type = TES_IN_UPLINK,
+        .uplink = u->index,
+        .up = link->up && link->carrier,
+        .mac = link->mac};
+    if (in.up == u->up && mac_equal(&in.mac, &u->mac))
+        return;
+    u->up = in.up;
+    u->mac = in.mac;
+    input(a, &in);
+}
+
+static struct up *
+up_named(struct agent *a, const char *name)
+{
+    const struct uplink_conf *c = a->conf.uplinks.items;
+    for (uint32_t i = 0; i < a->n_up; i++)
+        if (strcmp(c[i].name, name) == 0)
+            return &a->up[i];
+    return NULL;
+}
+
+static bool
+on_link(void *ctx, const struct netlink_link *link)
+{
+    struct agent *a = ctx;
+    struct up *u = up_named(a, link->name);
+    struct host_err err;
+    int rc = a->plane ? tes_bpf_link(a->plane, link->name, link->ifindex, &err) : 0;
+    if (rc < 0)
+        log_warn("tag", "%s", err.text);
+    if (rc > 0)
+        log_note(
+            "tag", "interface %s is there again: its tag is installed", link->name);
+    if (u) {
+        if (rc > 0)
+            netlink_set_promisc(a->nl, link->ifindex, true, &err);
+        packet_check(u->packet);
+        link_state(a, u, link);
+    }
+    return true;
+}
+
+static void
+on_netlink(void *ctx, int events)
+{
+    struct agent *a = ctx;
+    struct netlink_event ev;
+    struct host_err err;
+    int rc;
+    (void)events;
+    while ((rc = netlink_monitor_next(a->nl, &ev, &err)) > 0) {
+        if (ev.type == NETLINK_LINK_SET) {
+            on_link(a, &ev.link);
+        } else if (ev.type == NETLINK_LINK_GONE) {
+            ev.link.up = false;
+            ev.link.ifindex = 0;
+            on_link(a, &ev.link);
+        } else if (ev.type == NETLINK_RESYNC) {
+            netlink_each_link(a->nl, on_link, a, &err);
+        }
+    }
+    if (rc < 0)
+        log_warn("link", "%s", err.text);
+}
+
+static void
+on_check(void *ctx)
+{
+    struct agent *a = ctx;
+    uint32_t n = tes_bpf_check(a->plane);
+    if (n)
+        log_warn("tag", "attached %u programs again that somebody had removed", n);
+    loop_timer_set(a->check, loop_now(a->loop) + CHECK_US);
+}
+
+static void
+on_vsi(void *ctx, const struct lldpad_vsi *v)
+{
+    struct agent *a = ctx;
+    struct up *u = up_named(a, v->ifname);
+    struct tes_in in = {.type = TES_IN_FOLLOW,
+        .gone = v->gone,
+        .mac = v->mac,
+        .vsi = v->id,
+        .tci = v->tci,
+        .group = v->group};
+    if (!u)
+        return;
+    in.uplink = u->index;
+    input(a, &in);
+    if (v->fresh || v->gone) {
+        struct vsi_record r = vsi_record(v);
+        journal_append(a->journal, v->gone ? RECORD_GONE : RECORD_VSI, &r, sizeof(r));
+        a->staged =
+            grow(a->staged, &a->cap_staged, a->n_staged + 1, sizeof(*a->staged));
+        a->staged[a->n_staged++] = 0; /* nobody waits for it */
+    }
+}
+
+static void
+replay_vsi(struct agent *a, bool gone, const struct vsi_record *r)
+{
+    uint32_t i = 0;
+    while (i < a->n_vsis && memcmp(&a->vsis[i], r, sizeof(*r)) != 0)
+        i++;
+    if (gone && i < a->n_vsis) {
+        a->vsis[i] = a->vsis[--a->n_vsis];
+    } else if (!gone && i == a->n_vsis) {
+        a->vsis = grow(a->vsis, &a->cap_vsis, i + 1, sizeof(*a->vsis));
+        a->vsis[a->n_vsis++] = *r;
+    }
+}
+
+static void
+on_replay(void *ctx, uint16_t type, const void *payload, size_t size)
+{
+    struct agent *a = ctx;
+    struct tes_in in = {.type = TES_IN_RESTORE,
+        .gone = type == RECORD_DELETE,
+        .p = payload,
+        .size = (uint32_t)size};
+    if (type == RECORD_PUT || type == RECORD_DELETE)
+        input(a, &in);
+    else if (size == sizeof(struct vsi_record))
+        replay_vsi(a, type == RECORD_GONE, payload);
+}
+
+static void
+on_signal(void *ctx, int signum)
+{
+    struct agent *a = ctx;
+    log_note("main", "signal %d: ending; the VMs' frames go on", signum);
+    daemon_stopping();
+    loop_stop(a->loop);
+}
+
+/* --- start --- */
+
+static bool
+set_log(const char *text)
+{
+    char copy[256], *save = NULL, *word;
+    snprintf(copy, sizeof(copy), "%s", text);
+    for (word = strtok_r(copy, ", ", &save); word; word = strtok_r(NULL, ", ", &save)) {
+        char *eq = strchr(word, '=');
+        enum log_level level;
+        if (eq)
+            *eq = '\0';
+        if (!log_level_parse(eq ? eq + 1 : word, &level) ||
+            !log_set_level(eq ? word : "*", level))
+            return false;
+    }
+    return true;
+}
+
+static struct tes *
+make_node(struct agent *a, uint64_t now_us)
+{
+    const char *names[TES_UPLINKS_MAX];
+    char host[64] = "tes";
+    struct conf *c = &a->conf;
+    struct tes_conf tc = {.name = c->name,
+        .oui = c->oui,
+        .evb_rte = c->rte,
+        .evb_retries = c->retries,
+        .evb_rwd = c->rwd,
+        .evb_rka = c->rka,
+        .follow = c->station,
+        .reflective_relay = c->reflective_relay,
+        .tries = c->tries,
+        .pace_us = c->pace,
+        .retry_us = c->retry,
+        .retry_max_us = c->retry_max,
+        .uplinks = names,
+        .n_uplinks = a->n_up,
+        .max_vms = c->max_vms};
+    for (uint32_t i = 0; i < a->n_up; i++)
+        names[i] = ((struct uplink_conf *)c->uplinks.items)[i].name;
+    memcpy(tc.manager, c->manager, strnlen(c->manager, sizeof(tc.manager)));
+    if (!tc.name || !tc.name[0]) {
+        gethostname(host, sizeof(host) - 1);
+        tc.name = host;
+    }
+    if (getrandom(&tc.seed, sizeof(tc.seed), 0) != sizeof(tc.seed))
+        tc.seed = now_us ^ (uint64_t)getpid() << 32;
+    return tes_new(&tc, now_us);
+}
+
+static int
+open_uplink(struct agent *a, uint32_t i, struct host_err *err)
+{
+    static const struct packet_calls calls = {.on_frames = on_frames};
+    const char *name = ((struct uplink_conf *)a->conf.uplinks.items)[i].name;
+    struct packet_conf pc = {
+        .types = {0x88cc, 0x8940},
+        .n_types = a->conf.station ? 1 : 2,
+        .may_wait = true
+    };
+    struct netlink_link link;
+    struct up *u = &a->up[i];
+    int rc;
+    u->a = a;
+    u->index = i;
+    if (strlen(name) >= sizeof(pc.ifname))
+        return host_fail(
+            err, -EINVAL, "uplink %s: no interface has so long a name", name);
+    memcpy(pc.ifname, name, strlen(name));
+    rc = a->plane ? tes_bpf_uplink(a->plane, name, &u->number, err) : 0;
+    if (!rc)
+        rc = packet_open(&u->packet, a->loop, &pc, &calls, u, err);
+    if (rc)
+        return rc;
+    rc = netlink_find(a->nl, name, &link, err);
+    if (rc == -ENODEV) {
+        log_warn("uplink", "%s: no such interface yet; it is waited for", name);
+        return 0;
+    }
+    if (!rc)
+        rc = netlink_set_promisc(a->nl, link.ifindex, true, err);
+    if (!rc)
+        link_state(a, u, &link);
+    return rc;
+}
+
+static int
+open_plane(struct agent *a, struct host_err *err)
+{
+    struct tes_bpf_conf bc = {
+        .pin_dir = a->conf.pins, .mount = a->conf.mount, .no_tcx = !a->conf.tcx};
+    int rc;
+    if (!a->conf.tagging)
+        return 0;
+    if (getrandom(&bc.seed, sizeof(bc.seed), 0) != sizeof(bc.seed))
+        bc.seed = 1;
+    rc = tes_bpf_open(&a->plane, &bc, err);
+    if (rc)
+        return rc;
+    a->check = loop_timer_new(a->loop, on_check, a);
+    loop_timer_set(a->check, loop_now_fresh(a->loop) + CHECK_US);
+    return 0;
+}
+
+static int
+open_journal(struct agent *a, struct host_err *err)
+{
+    char path[512];
+    struct journal_conf jc = {
+        .path = path, .layout = JOURNAL_LAYOUT, .sync_us = a->conf.sync};
+    struct journal_report report;
+    int rc;
+    for (char *p = a->conf.state + 1; (p = strchr(p, '/')); p++) {
+        *p = '\0';
+        mkdir(a->conf.state, 0755);
+        *p = '/';
+    }
+    if (mkdir(a->conf.state, 0700) && errno != EEXIST)
+        return host_fail(
+            err, -errno, "state directory %s: cannot make it: %m", a->conf.state);
+    snprintf(path, sizeof(path), "%s/tes.journal", a->conf.state);
+    rc = journal_open(&a->journal, &jc, on_replay, a, &report, err);
+    if (rc)
+        return rc;
+    if (report.corrupt)
+        log_err("journal", "%s", err->text);
+    log_note("journal", "%s: %u VMs", path, tes_n_vms(a->tes));
+    return 0;
+}
+
+/* The VMs of the configuration come as commands that nobody waits for. */
+static void
+follow_vms(struct agent *a)
+{
+    const struct vm_conf *v = a->conf.vms.items;
+    for (uint32_t i = 0; i < a->conf.vms.n; i++) {
+        char text[256], mac[MAC_STR];
+        struct tes_in in = {.type = TES_IN_CONTROL, .p = (const uint8_t *)text};
+        int n = snprintf(text, sizeof(text),
+            "{\"cmd\":\"vm follow\",\"if\":\"%.15s\",\"mac\":\"%s\"%s%.15s%s}",
+            v[i].ifname, mac_str(&v[i].mac, mac), v[i].uplink ? ",\"uplink\":\"" : "",
+            v[i].uplink ? v[i].uplink : "", v[i].uplink ? "\"" : "");
+        in.size = (uint32_t)n;
+        input(a, &in);
+    }
+}
+
+static void
+on_listed(void *ctx)
+{
+    struct agent *a = ctx;
+    uint32_t n;
+    if (a->listed)
+        return;
+    a->listed = true;
+    input(a, &(struct tes_in){.type = TES_IN_RESTORED});
+    step(a, loop_now(a->loop));
+    n = a->plane ? tes_bpf_sweep(a->plane) : 0;
+    if (n)
+        log_note("tag", "removed the tags of %u VMs that nobody wants any more", n);
+}
+
+static int
+open_lldpad(struct agent *a, struct host_err *err)
+{
+    static const struct lldpad_calls calls = {.on_vsi = on_vsi, .on_listed = on_listed};
+    const char *names[TES_UPLINKS_MAX];
+    struct lldpad_conf lc = {
+        .ifnames = names, .n_ifnames = a->n_up, .poll_us = a->conf.poll};
+    for (uint32_t i = 0; i < a->n_up; i++)
+        names[i] = ((struct uplink_conf *)a->conf.uplinks.items)[i].name;
+    int rc = lldpad_open(&a->lldpad, a->loop, &lc, &calls, a, err);
+    for (uint32_t i = 0; !rc && i < a->n_vsis; i++) {
+        const struct vsi_record *r = &a->vsis[i];
+        struct lldpad_vsi v = {.id = {.format = r->format}};
+        memcpy(v.ifname, r->ifname, sizeof(v.ifname) - 1);
+        memcpy(v.id.b, r->id, sizeof(v.id.b));
+        memcpy(v.mac.b, r->mac, sizeof(v.mac.b));
+        lldpad_know(a->lldpad, &v);
+    }
+    follow_vms(a);
+    return rc;
+}
+
+static int
+drop_privileges(const struct conf *c, struct host_err *err)
+{
+    static const int caps[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF};
+    int rc = daemon_caps(caps, sizeof(caps) / sizeof(caps[0]), err);
+    return rc || !c->seccomp ? rc : daemon_seccomp(err);
+}
+
+static int
+open_all(struct agent *a, struct host_err *err)
+{
+    static const struct control_calls calls = {
+        .on_request = on_request, .on_gone = on_gone, .on_room = on_room};
+    struct control_conf cc = {
+        .path = a->conf.control, .pipeline = a->conf.pipeline, .write_max = 4u << 20};
+    static struct loop_watch *watch;
+    uint64_t now;
+    int rc = loop_new(&a->loop, err);
+    if (rc)
+        return rc;
+    loop_step(a->loop, step, a);
+    now = loop_now_fresh(a->loop);
+    a->tes = make_node(a, now);
+    rc = netlink_open(&a->nl, err);
+    if (!rc)
+        rc = loop_watch(
+            a->loop, netlink_monitor_fd(a->nl), LOOP_IN, on_netlink, a, &watch, err);
+    if (!rc)
+        rc = open_plane(a, err);
+    if (!rc)
+        rc = open_journal(a, err);
+    for (uint32_t i = 0; i < a->n_up && !rc; i++)
+        rc = open_uplink(a, i, err);
+    if (!rc)
+        rc = control_open(&a->control, a->loop, &cc, &calls, a, err);
+    if (rc)
+        return rc;
+    if (a->conf.station)
+        rc = open_lldpad(a, err);
+    else
+        on_listed(a);
+    if (!rc)
+        rc = loop_signal(a->loop, SIGTERM, on_signal, a, err);
+    if (!rc)
+        rc = loop_signal(a->loop, SIGINT, on_signal, a, err);
+    return rc ? rc : drop_privileges(&a->conf, err);
+}
+
+static void
+close_all(struct agent *a)
+{
+    lldpad_close(a->lldpad);
+    control_close(a->control);
+    for (uint32_t i = 0; i < a->n_up; i++)
+        packet_close(a->up[i].packet);
+    daemon_watchdog_free(a->watchdog);
+    if (a->check)
+        loop_timer_free(a->check);
+    if (a->journal)
+        journal_close(a->journal);
+    tes_bpf_close(a->plane);
+    if (a->loop)
+        loop_free(a->loop);
+    netlink_close(a->nl);
+    tes_free(a->tes);
+    free(a->staged);
+    free(a->vsis);
+    free(a->more);
+    free(a->text);
+}
+
+/* --- command line --- */
+
+struct args {
+    const char *config, *control, *log, *station;
+    bool check, example;
+};
+static const struct argp_option options[] = {
+    {"config",                                     'c', "FILE", 0, "Read this file instead of " CONFIG_DEFAULT, 0},
+    {"check-config",                                      'n', NULL, 0, "Read the configuration, print it, and end", 0},
+    {"print-example-config", 'e', NULL, 0, "Print a commented configuration and end",
+     0},
+    {"station",                                            's', "WHO", 0, "Who signals: berth (this agent) or lldpad (followed)",
+     0},
+    {"control",    'S', "PATH", 0, "Path of the control socket", 0},
+    {"log",                                           'l', "LEVEL", 0,
+     "error, warning, notice, info or debug; also MODULE=LEVEL, separated by commas", 0},
+    {0                                          },
+};
+
+static error_t
+parse(int key, char *arg, struct argp_state *state)
+{
+    struct args *a = state->input;
+    switch (key) {
+    case 'c':
+        a->config = arg;
+        return 0;
+    case 'n':
+        a->check = true;
+        return 0;
+    case 'e':
+        a->example = true;
+        return 0;
+    case 's':
+        if (strcmp(arg, "berth") != 0 && strcmp(arg, "lldpad") != 0)
+            argp_error(state, "--station is berth or lldpad, not '%s'", arg);
+        a->station = arg;
+        return 0;
+    case 'S':
+        a->control = arg;
+        return 0;
+    case 'l':
+        a->log = arg;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(
+            state, "'%s' is no option; settings stand in the configuration file", arg);
+        return EINVAL;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const char *argp_program_version = "berth-tes " BERTH_VERSION;
+static const struct argp argp = {options, parse, NULL,
+    "The agent of a server: signals to the network edge for the server's virtual "
+    "machines "
+    "and tags their frames.\v"
+    "The agent runs in the foreground. See berth-tes(8); talk to it with berth(1).",
+    NULL, NULL, NULL};
+
+static int
+run(struct agent *a)
+{
+    struct host_err err = {0};
+    struct daemon_log *sink = daemon_log_open(STDERR_FILENO, 0);
+    int rc;
+    log_set_sink(daemon_log_sink, sink);
+    if (daemon_limits(65536, &err))
+        log_warn("main", "%s", err.text);
+    rc = open_all(a, &err);
+    if (rc) {
+        log_err("main", "%s", err.text);
+    } else {
+        a->watchdog = daemon_watchdog_new(a->loop);
+        daemon_ready("signalling for the VMs of this server");
+        log_note("main", "berth-tes %s is ready on %s", BERTH_VERSION, a->conf.control);
+        loop_run(a->loop);
+    }
+    close_all(a);
+    log_set_sink(NULL, NULL);
+    daemon_log_close(sink);
+    return rc ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static void
+replace(char **text, const char *with)
+{
+    if (!with)
+        return;
+    free(*text);
+    *text = strdup(with);
+    if (!*text)
+        abort();
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct agent a;
+    struct args args = {.config = CONFIG_DEFAULT};
+    struct host_err err;
+    int rc;
+    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    if (args.example) {
+        config_print_example(rows, "berth-tes", stdout);
+        return EXIT_SUCCESS;
+    }
+    if (config_load(rows, &a.conf, sizeof(a.conf), args.config, &err)) {
+        fprintf(stderr, "berth-tes: %s\n", err.text);
+        return 2;
+    }
+    replace(&a.conf.control, args.control);
+    replace(&a.conf.log, args.log);
+    if (args.station)
+        a.conf.station = strcmp(args.station, "lldpad") == 0;
+    a.n_up = a.conf.uplinks.n;
+    if (!set_log(a.conf.log)) {
+        fprintf(stderr,
+            "berth-tes: log '%s': give error, warning, notice, info or debug, or "
+            "module=level\n",
+            a.conf.log);
+        rc = 2;
+    } else if (args.check) {
+        config_print(rows, &a.conf, stdout);
+        rc = EXIT_SUCCESS;
+    } else {
+        rc = run(&a);
+    }
+    config_free(rows, &a.conf);
+    return rc;
+}
