@@ -19,7 +19,8 @@
 #define APPLICATION_ID 0x42525448 /* "BRTH": tells our files from others */
 #define BATCH_MAX      10000      /* bounds how long one commit makes the next wait */
 
-enum op_type { OP_PUT_VN, OP_DEL_VN, OP_PUT_EPOCH, OP_DEL_EPOCH, OP_FLUSH, OP_RAISE };
+enum op_type { OP_PUT_VN, OP_DEL_VN, OP_PUT_EPOCH, OP_DEL_EPOCH, OP_PUT_NVE,
+    OP_FLUSH, OP_RAISE };
 struct op {
     enum op_type type;
     bool quiet; /* asked for by the store itself: no completion */
@@ -37,6 +38,7 @@ enum statement {
     SQL_DEL_VN,
     SQL_PUT_EPOCH,
     SQL_DEL_EPOCH,
+    SQL_PUT_NVE,
     SQL_RAISE,
     SQL_N
 };
@@ -57,6 +59,7 @@ static const char *const sql[SQL_N] = {
                       " epoch=excluded.epoch, migration=excluded.migration,"
                       " t_us=excluded.t_us WHERE excluded.epoch>=epoch_max.epoch",
     [SQL_DEL_EPOCH] = "DELETE FROM epoch_max WHERE vni=?1 AND mac=?2",
+    [SQL_PUT_NVE] = "INSERT OR IGNORE INTO nve(name) VALUES(?1)",
     [SQL_RAISE] = "UPDATE meta SET value=max(value,?1) WHERE key='epoch_hwm'",
 };
 static const char schema[] =
@@ -68,6 +71,7 @@ static const char schema[] =
     "CREATE TABLE epoch_max(vni INTEGER NOT NULL, mac BLOB NOT NULL,"
     " epoch INTEGER NOT NULL, migration INTEGER NOT NULL, t_us INTEGER NOT NULL,"
     " PRIMARY KEY(vni,mac)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE nve(name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;"
     "INSERT INTO meta VALUES('schema',1),('epoch_hwm',1);";
 _Static_assert(STORE_SCHEMA == 1, "the text above writes schema 1");
 
@@ -214,6 +218,9 @@ op_run(struct store *s, const struct op *op, int *result, struct host_err *err)
         sqlite3_bind_blob(
             q, 2, op->epoch.mac.b, sizeof(op->epoch.mac.b), SQLITE_STATIC);
         return step(s, SQL_DEL_EPOCH);
+    case OP_PUT_NVE: /* the name travels in vn.name */
+        sqlite3_bind_text(s->stmt[SQL_PUT_NVE], 1, op->vn.name, -1, SQLITE_STATIC);
+        return step(s, SQL_PUT_NVE);
     case OP_RAISE:
         sqlite3_bind_int64(s->stmt[SQL_RAISE], 1, (sqlite3_int64)op->limit);
         return step(s, SQL_RAISE);
@@ -414,6 +421,22 @@ load_epochs(struct store *s, const struct store_load *load, struct host_err *err
     return rc;
 }
 
+static int
+load_nves(struct store *s, const struct store_load *load, struct host_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    int rc = sqlite3_prepare_v2(s->db, "SELECT name FROM nve ORDER BY name", -1, &q, NULL);
+
+    while (rc == SQLITE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+        if (load && load->nve)
+            load->nve(load->ctx, (const char *)sqlite3_column_text(q, 0));
+        rc = SQLITE_OK;
+    }
+    rc = rc == SQLITE_DONE ? 0 : fail(s, err, rc, "read the NVEs");
+    sqlite3_finalize(q);
+    return rc;
+}
+
 /* Opens the database, takes its lock, and makes the first block of this run durable. */
 static int
 db_open(struct store *s, const struct store_load *load, struct host_err *err)
@@ -453,6 +476,8 @@ db_open(struct store *s, const struct store_load *load, struct host_err *err)
         rc = load_vns(s, load, err);
     if (rc == 0)
         rc = load_epochs(s, load, err);
+    if (rc == 0)
+        rc = load_nves(s, load, err);
     if (rc == 0)
         rc = query_int(s, "SELECT value FROM meta WHERE key='epoch_hwm'", &mark, err);
     if (rc < 0)
@@ -602,6 +627,19 @@ store_del_epoch(
     struct op op = {
         .type = OP_DEL_EPOCH, .epoch = {.vni = vni, .mac = *mac}
     };
+    return enqueue(s, &op, err);
+}
+
+uint64_t
+store_put_nve(struct store *s, const char *name, struct host_err *err)
+{
+    struct op op = {.type = OP_PUT_NVE};
+    if (!name[0] || strlen(name) >= sizeof(op.vn.name)) {
+        host_fail(err, -EINVAL, "NVE %.80s: a name has 1 to %d characters", name,
+            STORE_NAME - 1);
+        return 0;
+    }
+    strcpy(op.vn.name, name);
     return enqueue(s, &op, err);
 }
 
