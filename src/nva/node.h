@@ -1,37 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One authority (NVA) as a pure machine: core/registry composed with the session servers
  * and the UDP map server of proto. main.c joins it with host, the simulator with a seeded
- * network. Same rules for borrowed pointers as nve/node.h. */
+ * network. Inputs and outputs are plain data; borrowed pointers: an input's for the call,
+ * an output's until the next call. Pull nva_output until false after every input. */
 #ifndef BERTH_NVA_NODE_H
 #define BERTH_NVA_NODE_H
+#include "base/timers.h"
 #include "core/edge.h"
 
 struct nva_key {                         /* who may connect */
-    const char *nve;                     /* name of the NVE, or "*" */
+    const char *nve;                     /* name of the NVE, or "*" for those not named */
+    const char *secret;                  /* 1 to 64 octets */
+};
+struct nva_xtr_key {                     /* foreign routers that may register (RFC 9301) */
+    uint64_t site_id;                    /* 0 also serves messages without a site */
+    uint8_t key_id, alg;                 /* enum lisp_alg; 0: HMAC-SHA-256-128 */
     const char *secret;
 };
+/* Timers and limits (K19); nva_settings[] documents them. */
+enum nva_setting { NVA_SET_RECOVER_US, NVA_SET_FORGET_US, NVA_SET_STALE_US,
+    NVA_SET_NEGATIVE_US, NVA_SET_HOLD_US, NVA_SET_HANDSHAKE_US, NVA_SET_FOREIGN_TTL_US,
+    NVA_SET_MAX_NVES, NVA_SET_MAX_STREAMS, NVA_SET_MAX_MAPPINGS, NVA_SET_MAX_VNS,
+    NVA_SET_MAX_KEY_SUBS, NVA_SET_MAX_RESERVATIONS, NVA_SET_MAX_TALKERS,
+    NVA_SET_MAX_WAITING, NVA_SET_MAX_ROUTERS, NVA_SET_MAX_FOREIGN, NVA_SET_WINDOW,
+    NVA_SET_BACKLOG, NVA_SET_N };
+extern const struct setting nva_settings[NVA_SET_N];
+
 struct nva_conf {
     const char *name;
-    struct ip address;                   /* own address in UDP answers */
     const struct nva_key *keys;
     uint32_t n_keys;
-    uint32_t oui;
+    const struct nva_xtr_key *xtr_keys;
+    uint32_t n_xtr_keys;
+    uint32_t oui;                        /* of the vendor LCAF; 0: the default */
     uint64_t seed;
-    uint32_t max_nves, max_mappings, max_vns;
-    uint64_t recover_us, forget_us, stale_us;   /* T_recover, T_forget (K4), T_stale (K11) */
+    uint64_t incarnation;                /* another one at each start; 0: made of the seed */
+    uint64_t settings[NVA_SET_N];        /* 0: the default */
 };
 enum nva_in_type {
     NVA_IN_TICK,
     NVA_IN_LOAD_VN, NVA_IN_LOAD_EPOCH, NVA_IN_LOAD_NVE, NVA_IN_LOADED,  /* from the store, at start */
     NVA_IN_STORED,                       /* completion of NVA_OUT_STORE */
     NVA_IN_STREAM_OPEN, NVA_IN_STREAM_DATA, NVA_IN_STREAM_CLOSED,   /* conn */
-    NVA_IN_STREAM_DRAINED,               /* a blocked connection takes octets again */
+    NVA_IN_STREAM_BLOCKED,               /* its reader is slow: no more until DRAINED */
+    NVA_IN_STREAM_DRAINED,
     NVA_IN_UDP,
-    NVA_IN_CONTROL, NVA_IN_CONTROL_MORE, NVA_IN_CONTROL_GONE
+    NVA_IN_CONTROL, NVA_IN_CONTROL_MORE, NVA_IN_CONTROL_GONE,
+    NVA_IN_STOP                          /* says goodbye to every session */
 };
 struct nva_in {
     uint8_t type;
-    uint64_t conn;                       /* a stream's or a control client's number */
+    uint64_t conn;                       /* a stream's or a control client's number, never used twice */
     uint32_t id;
     int status;
     const struct vn_rec *vn;             /* LOAD_VN */
@@ -44,7 +63,8 @@ struct nva_in {
     struct ip from;                      /* STREAM_OPEN, UDP */
     uint16_t from_port;
 };
-enum nva_store_op { STORE_VN_PUT, STORE_VN_DEL, STORE_EPOCH, STORE_EPOCH_HWM, STORE_NVE_PUT };
+enum nva_store_op { STORE_VN_PUT, STORE_VN_DEL, STORE_EPOCH /* epoch 0: delete */,
+    STORE_EPOCH_HWM, STORE_NVE_PUT };
 enum nva_out_type {
     NVA_OUT_STREAM_DATA, NVA_OUT_STREAM_CLOSE,
     NVA_OUT_UDP,
@@ -75,7 +95,10 @@ void nva_input(struct nva *n, const struct nva_in *in, uint64_t now_us);
 uint64_t nva_deadline(const struct nva *n);
 bool nva_output(struct nva *n, struct nva_out *out);
 /* The fast path of a Map-Request (S4-31): answers into out without any queue; octets
- * written, or 0 when nva_input must take the datagram. */
+ * written and where they go, or 0: nva_input must take the datagram. Outputs may follow. */
 uint32_t nva_udp_fast(struct nva *n, const uint8_t *p, uint32_t size, const struct ip *from,
-    uint16_t from_port, uint8_t *out, uint32_t out_size, uint64_t now_us);
+    uint16_t from_port, uint8_t *out, uint32_t out_size, struct ip *to, uint16_t *to_port,
+    uint64_t now_us);
+struct registry;
+struct registry *nva_registry(struct nva *n);    /* for tests: the domain inside */
 #endif
