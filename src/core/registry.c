@@ -328,6 +328,19 @@ registry_vn(const struct registry *r, uint32_t vni, const char *name)
 }
 
 void
+registry_vn_count(
+    const struct registry *r, uint32_t vni, uint32_t *mappings, uint32_t *members)
+{
+    uint32_t h = reg_vn_find(r, vni);
+    *mappings = *members = 0;
+    if (!h)
+        return;
+    *mappings = reg_vn(r, h)->n_live;
+    for (uint32_t i = reg_vn(r, h)->parts.head; i; i = reg_part(r, i)->next)
+        *members += reg_part(r, i)->member;
+}
+
+void
 registry_vn_lookup(
     struct registry *r, uint32_t nve, uint64_t ref, uint32_t vni, const char *name)
 {

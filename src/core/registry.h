@@ -109,6 +109,9 @@ bool registry_vn_put(struct registry *r, const struct vn_rec *vn, uint8_t *reaso
     uint64_t now_us);
 bool registry_vn_del(struct registry *r, uint32_t vni, uint64_t now_us);
 const struct vn_rec *registry_vn(const struct registry *r, uint32_t vni, const char *name);
+/* Live mappings of a VN, and NVEs that take part in it. */
+void registry_vn_count(const struct registry *r, uint32_t vni, uint32_t *mappings,
+    uint32_t *members);
 void registry_vn_lookup(struct registry *r, uint32_t nve, uint64_t ref, uint32_t vni,
     const char *name);                   /* answered by REG_VN */
 
