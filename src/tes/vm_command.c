@@ -334,7 +334,7 @@ terminate(struct tes *t, uint32_t h)
 {
     struct vm *v = vm_at(t, h);
     char who[VSIID_STR];
-    bool known = v->state != VM_LOST && v->state != VM_NEW && !v->follow;
+    bool tell = !v->follow; /* also when lost: the edge may think otherwise */
     fsm_step(&t->fsm, &v->state, TNS_TERMINATE, vm_str(v, who));
     v->wanted = 0;
     v->retrying = 0;
@@ -342,7 +342,7 @@ terminate(struct tes *t, uint32_t h)
     timers_clear(&t->timers, &v->timer);
     vm_set_tag(t, h, VM_ACT_DROP);
     vm_journal(t, h, false);
-    if (known && t->up[v->par.uplink].up && vm_send(t, h, false))
+    if (tell && t->up[v->par.uplink].up && vm_send(t, h, false))
         v->waits |= WAIT_ANSWER;
     vm_progress(t, h);
 }
