@@ -144,6 +144,42 @@ seed_matters(void **state)
     assert_true(same < 3);
 }
 
+/* Objects of four keys each: key k belongs to object 1 + k / 4. */
+static bool
+quad_eq(const void *ctx, uint32_t handle, const void *key)
+{
+    (void)ctx;
+    return handle == 1 + *(const uint32_t *)key / 4;
+}
+
+static void
+objects_of_many_keys(void **state)
+{
+    (void)state;
+    for (uint32_t spread = 1; spread <= 4; spread++) {
+        struct map m;
+        map_init(&m, quad_eq, NULL, 1);
+        /* Neighbouring or equal hashes: an object's slots lie in one run. */
+        for (uint32_t k = 0; k < 64; k++)
+            map_add(&m, k % 4 / spread, 1 + k / 4);
+        for (uint32_t k = 0; k < 64; k++) {
+            uint32_t n = 0, hash = k % 4 / spread;
+            for (uint32_t h = map_find(&m, hash, &k); h; h = map_next(&m, hash, &k, h)) {
+                assert_int_equal(h, 1 + k / 4);
+                assert_true(++n <= 4);
+            }
+            assert_true(n >= 1);
+        }
+        for (uint32_t k = 0; k < 64; k++) {
+            assert_true(map_del(&m, k % 4 / spread, 1 + k / 4));
+            for (uint32_t i = k + 1; i < 64; i++)
+                assert_int_equal(map_find(&m, i % 4 / spread, &i), 1 + i / 4);
+        }
+        assert_int_equal(m.n, 0);
+        map_done(&m);
+    }
+}
+
 int
 main(void)
 {
@@ -151,6 +187,7 @@ main(void)
         cmocka_unit_test(many_keys),
         cmocka_unit_test(equal_keys),
         cmocka_unit_test(colliding_hashes),
+        cmocka_unit_test(objects_of_many_keys),
         cmocka_unit_test(churn_is_free),
         cmocka_unit_test(seed_matters),
     };
