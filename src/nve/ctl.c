@@ -131,10 +131,10 @@ next_counter(void *node, struct ctl_reader *r)
         uint32_t i = r->it++ - DPC_N;
         return ctl_rows_counter("edge", edge_counter_name(i), edge_counter(n->edge, i), NULL);
     }
-    if (tns_vdp_counter(n->vdp, &r->it2, &group, &name, &value))
-        return ctl_rows_counter(group, name, value, NULL);
-    if (!(r->it & 0x80000000u)) {
-        r->it |= 0x80000000u;
+    if (r->it == DPC_N + EDGEC_N) {
+        if (tns_vdp_counter(n->vdp, &r->it2, &group, &name, &value))
+            return ctl_rows_counter(group, name, value, NULL);
+        r->it++;
         r->it2 = 0;
     }
     if (n->lisp && map_lisp_counter(n->lisp, &r->it2, &group, &name, &value))

@@ -116,7 +116,7 @@ port_open(struct tns_vdp *t, uint32_t port, const struct mac *mac)
         b.timers = l.timers = own;
     if (n->conf.pace_us)
         b.gap_us = n->conf.pace_us;
-    b.oui = l.oui = n->conf.oui;
+    b.oui = l.oui = n->conf.oui ? n->conf.oui : BERTH_OUI;
     b.max_vsis = (uint32_t)n->conf.edge.settings[SET_MAX_PER_PORT];
     if (!b.max_vsis)
         b.max_vsis = (uint32_t)edge_settings[SET_MAX_PER_PORT].def;
@@ -230,14 +230,15 @@ entries_of(const struct vdp_request *rq, struct tns_entry *to, const char **why)
         to[i].vid = e->vid;
         to[i].ps = e->ps;
         to[i].pcp = e->pcp;
-        if (has_group(rq->filter_format)) {
+        bool named = rq->has_berth && rq->berth.vn_name[0];
+        if (has_group(rq->filter_format) && (e->group || !named)) {
             if (e->group > VNI_MAX || !e->group) {
                 *why = "GroupID: the VNI stands in its low 24 bits, the upper octet is zero";
                 return false;
             }
             to[i].vn_ref = VN_BY_VNI;
             to[i].vni = e->group;
-        } else if (rq->has_berth && rq->berth.vn_name[0]) {
+        } else if (named) {
             to[i].vn_ref = VN_BY_NAME;
             snprintf(to[i].vn_name, sizeof to[i].vn_name, "%.63s", rq->berth.vn_name);
         }
