@@ -122,29 +122,32 @@ decode_ipv6(struct berth_tlv *tlv, struct rd *r)
     return BERTH_TLV_GOOD;
 }
 
-/* One sub-TLV per run of addresses of one family and entry: order survives. */
+/* One sub-TLV per run of addresses of one entry; within a family the order survives. */
 static void
 encode_ips(struct wr *w, const struct berth_tlv *tlv, bool v4)
 {
-    for (uint8_t i = 0; i < tlv->n_ips;) {
-        uint8_t entry = tlv->ips[i].entry;
-        bool is4 = ip_is_v4(&tlv->ips[i].ip);
-        size_t at = v4 == is4 ? tlv_begin(w, v4 ? SUB_IPV4 : SUB_IPV6) : 0;
-        if (v4 == is4)
+    bool open = false;
+    uint8_t entry = 0;
+    size_t at = 0;
+    for (uint8_t i = 0; i < tlv->n_ips; i++) {
+        const struct berth_ip *ip = &tlv->ips[i];
+        if (ip_is_v4(&ip->ip) != v4)
+            continue;
+        if (!open || ip->entry != entry) {
+            if (open)
+                tlv_end(w, at);
+            open = true;
+            entry = ip->entry;
+            at = tlv_begin(w, v4 ? SUB_IPV4 : SUB_IPV6);
             wr_u8(w, entry);
-        for (; i < tlv->n_ips && tlv->ips[i].entry == entry &&
-               ip_is_v4(&tlv->ips[i].ip) == is4;
-             i++) {
-            if (v4 != is4)
-                continue;
-            if (is4)
-                wr_u32(w, ip_to_v4(&tlv->ips[i].ip));
-            else
-                wr_bytes(w, tlv->ips[i].ip.b, 16);
         }
-        if (v4 == is4)
-            tlv_end(w, at);
+        if (v4)
+            wr_u32(w, ip_to_v4(&ip->ip));
+        else
+            wr_bytes(w, ip->ip.b, sizeof ip->ip.b);
     }
+    if (open)
+        tlv_end(w, at);
 }
 
 static void

@@ -123,7 +123,8 @@ nd_decode(struct rd *r, struct nd *nd)
     struct rd body = rd_sub(r, size); /* what follows is Ethernet padding */
     if (r->err)
         return ND_SHORT;
-    while (next == NEXT_HOP || next == NEXT_ROUTING || next == NEXT_DEST) {
+    while (!body.err && /* or 0, which reads give then, would go on for ever */
+           (next == NEXT_HOP || next == NEXT_ROUTING || next == NEXT_DEST)) {
         nd->ext_header = true;
         next = rd_u8(&body);
         uint8_t units = rd_u8(&body);

@@ -116,6 +116,7 @@ static void
 decode_mgrid(struct vdp_pdu *pdu, struct tlv *tlv, struct rd *r, bool first, bool fits)
 {
     (void)r;
+    pdu->owner = 0;
     if (!first)
         bad_pdu(pdu, VDP_BAD_TWO_MGRIDS);
     else if (!fits)
@@ -165,6 +166,7 @@ decode_vsi(struct vdp_pdu *pdu, struct tlv *tlv, struct rd *r, bool first, bool 
     v.n_entries = rd_u16(&fixed);
     v.reason = check_vsi(tlv, avail, &v, &extent);
     r->pos = start + extent;
+    pdu->owner = 0;
     if (!named || (have < VSI_NAMED && v.reason != VDP_BAD_OVERFLOW)) {
         pdu->n_bad++;
         return;
@@ -176,10 +178,12 @@ decode_vsi(struct vdp_pdu *pdu, struct tlv *tlv, struct rd *r, bool first, bool 
         if (have == VSI_NAMED) /* what stands behind is another TLV's */
             v.filter_format = 0;
     }
-    if (pdu->n_vsis < VDP_VSIS_MAX)
+    if (pdu->n_vsis < VDP_VSIS_MAX) {
         pdu->vsis[pdu->n_vsis++] = v;
-    else
+        pdu->owner = pdu->n_vsis;
+    } else {
         pdu->n_over++;
+    }
 }
 
 /* Org TLVs of one VSI are kept as one stretch of the PDU, from the first to the last.
@@ -192,13 +196,11 @@ decode_org(struct vdp_pdu *pdu, struct tlv *tlv, struct rd *r, bool first, bool 
         pdu->n_bad++;
         return;
     }
-    if (pdu->n_over) /* belongs to a VSI that was not kept */
-        return;
-    if (pdu->n_vsis == 0) {
+    if (pdu->owner == 0) {
         pdu->n_stray_org++;
         return;
     }
-    struct vdp_vsi *v = &pdu->vsis[pdu->n_vsis - 1];
+    struct vdp_vsi *v = &pdu->vsis[pdu->owner - 1];
     if (!v->org)
         v->org = r->p + r->pos - tlv->size - TLV_HEADER_SIZE;
     v->org_size = (uint16_t)(r->p + r->pos - v->org);

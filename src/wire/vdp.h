@@ -74,7 +74,8 @@ struct vdp_pdu {
     uint16_t n_bad;                      /* TLVs too broken to name a VSI */
     uint16_t n_over;                     /* VSIs beyond VDP_VSIS_MAX */
     uint16_t n_unknown;                  /* TLVs of unknown type: skipped */
-    uint16_t n_stray_org;                /* org TLVs before the first VSI: skipped */
+    uint16_t n_stray_org;                /* org TLVs behind no VSI that is kept: skipped */
+    uint16_t owner;                      /* decoding: number of the VSI that org TLVs are for, + 1 */
     struct vdp_vsi vsis[VDP_VSIS_MAX];   /* with a readable identity, good or bad */
 };
 /* Payload of an ECPDU. Returns pdu->reason; the VSIs are filled in any case. */

@@ -315,8 +315,19 @@ bad_vsis(void **state)
         assert_int_equal(pdu.vsis[1].type_version, 7);
         assert_true(pdu.end);
     }
-    /* Too short to say who it is: counted only. */
+    /* Too short to say who it is: counted only, and what follows it is nobody else's.
+     */
     struct vdp_pdu pdu;
+    assert_int_equal(decode_hex(MGRID "061b0000000504" ID "0100010064"
+                                      "fe0400000caa"
+                                      "0601ee"
+                                      "fe0400000cbb"
+                                      "0000",
+                         &pdu),
+        VDP_GOOD);
+    assert_int_equal(pdu.n_vsis, 1);
+    assert_int_equal(pdu.vsis[0].org_size, 6);
+    assert_int_equal(pdu.n_stray_org, 1);
     assert_int_equal(decode_hex(MGRID "0601ee"
                                       "0600"
                                       "0000",

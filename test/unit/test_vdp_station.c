@@ -98,7 +98,7 @@ ask(struct pair *p, uint32_t n, enum berth_op op, bool berth)
 static void
 open_pair(struct pair *p, struct world *w, uint64_t seed, bool ours)
 {
-    struct mac bm = PAIR_BRIDGE_MAC, sm = PAIR_STATION_MAC;
+    struct mac bm = pair_bridge_mac, sm = pair_station_mac;
     struct vdp_bridge_conf b = vdp_bridge_defaults(&bm);
     struct vdp_station_conf s = vdp_station_defaults(&sm);
     memset(w, 0, sizeof *w);
@@ -286,7 +286,7 @@ static void
 silent_bridge(void **state)
 {
     (void)state;
-    struct mac sm = PAIR_STATION_MAC;
+    struct mac sm = pair_station_mac;
     struct vdp_station_conf c = vdp_station_defaults(&sm);
     struct vdp_station *s = vdp_station_new(&c, 0);
     struct vdp_entry e;
@@ -323,7 +323,7 @@ bridge_restart(void **state)
     for (uint32_t n = 0; n < 100; n++)
         ask(&p, n, BERTH_OP_ASSOC, true);
     pair_run(&p, SECOND);
-    struct mac bm = PAIR_BRIDGE_MAC, sm = PAIR_STATION_MAC;
+    struct mac bm = pair_bridge_mac, sm = pair_station_mac;
     struct vdp_bridge_conf b = vdp_bridge_defaults(&bm);
     struct vdp_bridge *old = p.bridge;
     p.bridge = vdp_bridge_new(&b, p.now_us);
@@ -352,7 +352,7 @@ static void
 limits(void **state)
 {
     (void)state;
-    struct mac sm = PAIR_STATION_MAC;
+    struct mac sm = pair_station_mac;
     struct vdp_station_conf c = vdp_station_defaults(&sm);
     c.max_vsis = 2;
     c.max_managers = 2;

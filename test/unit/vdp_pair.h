@@ -10,14 +10,12 @@
 #include "proto/vdp_bridge.h"
 #include "proto/vdp_station.h"
 
-#define PAIR_BRIDGE_MAC                                                                \
-    ((struct mac){                                                                     \
-        {2, 0, 0, 0, 2, 1}
-    })
-#define PAIR_STATION_MAC                                                               \
-    ((struct mac){                                                                     \
-        {2, 0, 0, 0, 1, 1}
-    })
+static const struct mac pair_bridge_mac = {
+    {2, 0, 0, 0, 2, 1}
+};
+static const struct mac pair_station_mac = {
+    {2, 0, 0, 0, 1, 1}
+};
 struct pair_frame {
     uint64_t at_us;
     bool to_bridge;
