@@ -73,7 +73,7 @@ const struct config_row main_rows[] = {
     {.name = "control",
      .type = CONFIG_STRING,
      AT(control),
-     .def = "/run/berth/berth-nva.sock",
+     .def = "/run/berth/nva.sock",
      .max = 107,
      .help = "path of the control socket"},
     {.name = "store",

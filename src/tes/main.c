@@ -83,7 +83,7 @@ static const struct config_row rows[] = {
     {"name",                                                                        CONFIG_STRING, CONFIG_AT(struct conf, name), .max = 63,
      .help = "of this server in answers and logs; default: its host name"},
     {"control",                                                        CONFIG_STRING, CONFIG_AT(struct conf, control),
-     .def = "/run/berth/berth-tes.sock", .max = 107, .help = "the control socket"},
+     .def = "/run/berth/tes.sock", .max = 107, .help = "the control socket"},
     {"state",                                                                    CONFIG_STRING, CONFIG_AT(struct conf, state), .def = "/var/lib/berth/tes",
      .help = "directory of the journal"},
     {"pins",                                                                             CONFIG_STRING, CONFIG_AT(struct conf, pins), .def = "/run/berth/bpf",

@@ -549,6 +549,14 @@ def test_man_page_has_every_key_of_the_configuration(program):
     assert missing == []
 
 
+@pytest.mark.parametrize("word", ["nve", "tes", "nva"])
+def test_the_daemons_listen_where_berth_looks(word):
+    path = os.path.join(BUILD, "src", word, f"berth-{word}")
+    text = subprocess.run([path, "--print-example-config"], text=True, capture_output=True,
+                          check=True, timeout=10).stdout
+    assert re.search(rf'^#?control = "/run/berth/{word}\.sock"', text, re.M)
+
+
 def test_units_are_valid():
     tool = shutil.which("systemd-analyze")
     if not tool:
