@@ -336,18 +336,22 @@ static const struct cli_column counter_columns[] = {
     {0    },
 };
 static const struct cli_column session_columns[] = {
-    {"peer",    "PEER", CLI_TEXT, false, NULL},
-    {"nve", "NVE", CLI_TEXT, false, NULL},
-    {"address",     "ADDRESS", CLI_TEXT, false, NULL},
-    {"state",     "STATE", CLI_TEXT, false, NULL},
-    {"since_s", "SINCE", CLI_SECONDS, false, NULL},
-    {"sent",     "SENT", CLI_NUMBER, false, NULL},
-    {"received", "RECEIVED", CLI_NUMBER, false, NULL},
-    {"registered", "REGISTERED", CLI_NUMBER, false, NULL},
-    {"unacknowledged",     "UNACKNOWLEDGED", CLI_NUMBER, false, NULL},
-    {"mappings",   "MAPPINGS", CLI_NUMBER, false, NULL},
-    {"subscriptions", "SUBSCRIPTIONS", CLI_NUMBER, false, NULL},
-    {"behind",     "BEHIND", CLI_NUMBER, false, NULL},
+    {"peer",       "PEER", CLI_TEXT, false, NULL},
+    {"nve",    "NVE", CLI_TEXT, false, NULL},
+    {"address",        "ADDRESS", CLI_TEXT, false, NULL},
+    {"vtep",        "VTEP", CLI_TEXT, false, NULL},
+    {"state",    "STATE", CLI_TEXT, false, NULL},
+    {"since_s",        "SINCE", CLI_SECONDS, false, NULL},
+    {"sent",    "SENT", CLI_NUMBER, false, NULL},
+    {"received",    "RECEIVED", CLI_NUMBER, false, NULL},
+    {"registered",        "REGISTERED", CLI_NUMBER, false, NULL},
+    {"unacknowledged",       "UNACKNOWLEDGED", CLI_NUMBER, false, NULL},
+    {"mappings",    "MAPPINGS", CLI_NUMBER, false, NULL},
+    {"subscriptions",        "SUBSCRIPTIONS", CLI_NUMBER, false, NULL},
+    {"keys",      "KEYS", CLI_NUMBER, false, NULL},
+    {"behind",    "BEHIND", CLI_NUMBER, false, NULL},
+    {"unconfirmed",        "UNCONFIRMED", CLI_BOOL, true, NULL},
+    {"prefix",    "PREFIX", CLI_TEXT, true, NULL},
     {0},
 };
 static const struct cli_column timer_columns[] = {
@@ -363,12 +367,13 @@ static const struct cli_column timer_columns[] = {
 static const struct cli_column talker_columns[] = {
     {"vni",       "VNI", CLI_NUMBER, false, NULL},
     {"asker", "ASKER", CLI_TEXT, false, NULL},
-    {"mac",       "MAC", CLI_TEXT, false, NULL},
-    {"ip",     "IP", CLI_TEXT, false, NULL},
-    {"owner",   "OWNER", CLI_TEXT, false, NULL},
+    {"src",       "SRC", CLI_TEXT, false, NULL},
+    {"mac",     "MAC", CLI_TEXT, false, NULL},
+    {"ip",   "IP", CLI_TEXT, false, NULL},
+    {"owner",       "OWNER", CLI_TEXT, false, NULL},
     {"count",       "COUNT", CLI_NUMBER, false, NULL},
-    {"last_s",       "LAST", CLI_SECONDS, false, NULL},
-    {0  },
+    {"last_s",   "LAST", CLI_SECONDS, false, NULL},
+    {0      },
 };
 static const struct cli_column vm_columns[] = {
     {"vsi",       "VSI", CLI_TEXT, false, NULL},
@@ -418,8 +423,7 @@ static const struct cli_column ping_columns[] = {
     }
 
 const struct cli_command cli_commands[] = {
-    {"vn",                                               "add", "vn add", CLI_NVA, vn_add_args, NULL, NULL,
-     "make a virtual network, or change it"},
+    {"vn",                                               "add", "vn add", CLI_NVA, vn_add_args, NULL, NULL, "make a virtual network"},
     {"vn",                                          "list", "vn list", CLI_NVA, NULL, vn_columns, "vni",
      "virtual networks at the authority"},
     {"vn",                                       "del", "vn del", CLI_NVA, vn_del_args, NULL, NULL,
