@@ -428,17 +428,27 @@ tes_bpf_link(
     return rc < 0 ? rc : 1;
 }
 
+static bool
+there(const struct tes_bpf_plane *p, const char *prefix, const char *name,
+    uint32_t ifindex)
+{
+    char path[300];
+    tc_link_path(path, sizeof(path), p->dir, prefix, name);
+    return tc_link_there(path, ifindex);
+}
+
 uint32_t
 tes_bpf_check(struct tes_bpf_plane *p)
 {
     struct host_err err;
     uint32_t it = 0, h, n = 0;
     for (uint32_t i = 0; i < TES_UPLINKS; i++)
-        if (p->up[i].taken && p->up[i].ifindex)
+        if (p->up[i].taken && p->up[i].ifindex &&
+            !there(p, "up-", p->up[i].name, p->up[i].ifindex))
             n += bind_uplink(p, i, p->up[i].ifindex, &err) == 1;
     while ((h = map_each(&p->by_name, &it))) {
         struct tag_entry *e = pool_at(&p->tags, h);
-        if (e->ifindex && !e->old)
+        if (e->ifindex && !e->old && !there(p, "vm-", e->v.name, e->ifindex))
             n += attach_vm(p, e, &err) == 1;
     }
     return n;
