@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "proto/vdp_orgs.h"
 #include "proto/vdp_vsis.h"
-#include "wire/cisco_tlv.h"
 
 enum pend_state { PEND_ASKED, PEND_WITH_NODE, PEND_ANSWERED, PEND_DEAD };
 struct pend {
@@ -313,82 +313,6 @@ rec_remove(struct vdp_bridge *b, uint32_t h)
     vdp_vsis_remove(&b->vsis, h);
 }
 
-/* ---- org TLVs ---- */
-
-struct orgs {
-    struct berth_tlv berth;
-    bool has_berth;
-    bool bad; /* Berth's is malformed or there twice: the request is refused */
-    struct vsiid vm;
-    char vm_name[64];
-    uint64_t hash;
-};
-
-static uint64_t
-hash_on(uint64_t h, const uint8_t *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ p[i]) * 0x100000001b3;
-    return h ? h : 1;
-}
-
-static void
-take_cisco(struct orgs *o, const struct cisco_tlv *tlv)
-{
-    if (tlv->subtype == CISCO_ADDR) {
-        if (o->berth.n_ips < BERTH_IPS_MAX)
-            o->berth.ips[o->berth.n_ips++] = (struct berth_ip){tlv->ip, 0};
-        return;
-    }
-    o->vm = tlv->vm;
-    size_t n =
-        tlv->name_size < sizeof o->vm_name - 1 ? tlv->name_size : sizeof o->vm_name - 1;
-    for (size_t i = 0; i < n; i++) /* a peer's octets, and they end in logs */
-        o->vm_name[i] = tlv->name[i] >= ' ' && tlv->name[i] <= '~' ? tlv->name[i] : '?';
-    o->vm_name[n] = '\0';
-}
-
-/* Berth's TLV first, so that Cisco's addresses are added to its list. */
-static void
-read_orgs(
-    struct vdp_bridge *b, const uint8_t *org, size_t size, struct orgs *o, bool count)
-{
-    struct vdp_bridge_counters unseen = {0}, *c = count ? &b->counters : &unseen;
-    struct vdp_org t;
-    memset(o, 0, sizeof *o);
-    for (struct rd r = rd_of(org, size); vdp_org_next(&r, &t);) {
-        if (t.oui != b->conf.oui)
-            continue;
-        struct berth_tlv tlv;
-        enum berth_tlv_result result = berth_tlv_decode(t.body, &tlv);
-        if (result == BERTH_TLV_OTHER) {
-            c->rx_unknown_orgs++;
-            continue;
-        }
-        if (result != BERTH_TLV_GOOD || o->has_berth) {
-            c->rx_bad_orgs++;
-            o->bad = true;
-            continue;
-        }
-        o->has_berth = true;
-        o->berth = tlv;
-        o->hash = hash_on(o->hash + t.oui, t.body.p, t.body.size);
-    }
-    for (struct rd r = rd_of(org, size); vdp_org_next(&r, &t);) {
-        struct cisco_tlv tlv;
-        if (t.oui == b->conf.oui)
-            continue;
-        if (t.oui != CISCO_OUI) {
-            c->rx_unknown_orgs++;
-        } else if (!cisco_tlv_decode(t.body, &tlv)) {
-            c->rx_bad_orgs++;
-        } else {
-            o->hash = hash_on(o->hash + t.oui, t.body.p, t.body.size);
-            take_cisco(o, &tlv);
-        }
-    }
-}
-
 /* ---- requests ---- */
 
 struct asked {
@@ -422,9 +346,9 @@ refuse(struct vdp_bridge *b, const struct asked *a, const struct vdp_vsi *v,
 
 /* The rules of the format itself; what a VID or GroupID means is for the core. */
 static enum vdp_code
-check_request(const struct vdp_vsi *v, const struct orgs *o)
+check_request(const struct vdp_vsi *v, const struct vdp_orgs *o)
 {
-    if (v->reason != VDP_GOOD || v->n_entries == 0 || o->bad)
+    if (v->reason != VDP_GOOD || v->n_entries == 0 || o->refuse)
         return VDP_CODE_FORMAT;
     uint16_t n_null = 0;
     for (uint16_t i = 0; i < v->n_entries; i++) {
@@ -450,7 +374,7 @@ same_as_pending(const struct pend *p, const struct vdp_vsi *v, uint64_t org_hash
 
 static void
 ask(struct vdp_bridge *b, struct asked *a, const struct vdp_vsi *v,
-    const struct orgs *o, bool keepalive)
+    const struct vdp_orgs *o, bool keepalive)
 {
     uint32_t h = pend_new(b, a->peer, a->manager);
     if (h == 0) { /* vdp_bridge_input has kept room for a whole PDU */
@@ -490,8 +414,10 @@ ask(struct vdp_bridge *b, struct asked *a, const struct vdp_vsi *v,
 static void
 take_vsi(struct vdp_bridge *b, struct asked *a, const struct vdp_vsi *v)
 {
-    struct orgs o;
-    read_orgs(b, v->org, v->org_size, &o, true);
+    struct vdp_orgs o;
+    vdp_orgs_read(v->org, v->org_size, b->conf.oui, &o);
+    b->counters.rx_unknown_orgs += o.n_unknown;
+    b->counters.rx_bad_orgs += o.n_bad;
     a->key.type_id = v->type_id;
     a->key.type_version = v->type_version;
     a->key.id = v->id;
@@ -785,8 +711,8 @@ give_request(struct vdp_bridge *b, struct vdp_bridge_out *out)
     b->request_org = p->org_size ? mem_alloc(p->org_size) : NULL;
     if (p->org_size)
         memcpy(b->request_org, p->bytes + p->filter_size, p->org_size);
-    struct orgs o;
-    read_orgs(b, b->request_org, p->org_size, &o, false);
+    struct vdp_orgs o;
+    vdp_orgs_read(b->request_org, p->org_size, b->conf.oui, &o);
     r->has_berth = o.has_berth;
     r->berth = o.berth;
     r->vm = o.vm;

@@ -13,92 +13,7 @@
 #include "base/mem.h"
 #include "proto/vdp_filter.h"
 #include "proto/vdp_managers.h"
-
-enum { ST_NONE, ST_ASKING, ST_HELD, ST_REASKING, ST_BEATING, ST_LEAVING, N_STATES };
-enum {
-    EV_REQUEST,
-    EV_LEAVE,
-    EV_BEAT,
-    EV_OK,
-    EV_REFUSED,
-    EV_REFUSED_KEEP,
-    EV_TIMEOUT,
-    EV_DEASSOC,
-    EV_RESTART,
-    N_EVENTS
-};
-enum {
-    DO_NOTHING,
-    DO_SEND,
-    DO_DEFER,
-    DO_ACCEPT,
-    DO_GONE,
-    DO_REFUSE,
-    DO_REFUSE_KEEP,
-    DO_BEAT,
-    DO_BEAT_OK,
-    DO_LOST,
-    DO_TIMEOUT,
-    DO_DEASSOC,
-    DO_DEASSOC_QUIET,
-    DO_AGAIN,
-    N_ACTIONS
-};
-static const char *const state_names[] = {
-    "NONE", "ASKING", "HELD", "REASKING", "BEATING", "LEAVING"};
-static const char *const event_names[] = {"REQUEST", "LEAVE", "BEAT", "OK", "REFUSED",
-    "REFUSED_KEEP", "TIMEOUT", "DEASSOC", "RESTART"};
-static const char *const action_names[] = {"nothing", "send", "defer", "accept", "gone",
-    "refuse", "refuse-keep", "beat", "beat-ok", "lost", "timeout", "deassoc",
-    "deassoc-quiet", "again"};
-
-static const struct fsm_row rows[] = {
-    {ST_NONE,     EV_REQUEST,      ST_ASKING,   DO_SEND,          "S3-10, S3-20"                    },
-    {ST_NONE,     EV_LEAVE,        ST_LEAVING,  DO_SEND,          "S3-70: idempotent"               },
-
-    {ST_ASKING,   EV_REQUEST,      ST_ASKING,   DO_DEFER,         "one at a time"                   },
-    {ST_ASKING,   EV_LEAVE,        ST_ASKING,   DO_DEFER,         "one at a time"                   },
-    {ST_ASKING,   EV_OK,           ST_HELD,     DO_ACCEPT,        "S3-12"                           },
-    {ST_ASKING,   EV_REFUSED,      ST_NONE,     DO_REFUSE,        "S3-12"                           },
-    {ST_ASKING,   EV_TIMEOUT,      ST_NONE,     DO_TIMEOUT,       "41.5.5.9"                        },
-    {ST_ASKING,   EV_DEASSOC,      ST_ASKING,   DO_NOTHING,       "about an earlier life of the VSI"},
-    {ST_ASKING,   EV_RESTART,      ST_ASKING,   DO_AGAIN,         "E6"                              },
-
-    {ST_HELD,     EV_REQUEST,      ST_REASKING, DO_SEND,          "S3-21, S3-22"                    },
-    {ST_HELD,     EV_LEAVE,        ST_LEAVING,  DO_SEND,          "S3-70"                           },
-    {ST_HELD,     EV_BEAT,         ST_BEATING,  DO_BEAT,          "S3-80"                           },
-    {ST_HELD,     EV_DEASSOC,      ST_NONE,     DO_DEASSOC,       "RFC 8394 Req-6, Req-9"           },
-    {ST_HELD,     EV_RESTART,      ST_BEATING,  DO_BEAT,          "E6"                              },
-
-    {ST_REASKING, EV_REQUEST,      ST_REASKING, DO_DEFER,         "one at a time"                   },
-    {ST_REASKING, EV_LEAVE,        ST_REASKING, DO_DEFER,         "one at a time"                   },
-    {ST_REASKING, EV_OK,           ST_HELD,     DO_ACCEPT,        "S3-12"                           },
-    {ST_REASKING, EV_REFUSED,      ST_NONE,     DO_REFUSE,        "S3-12"                           },
-    {ST_REASKING, EV_REFUSED_KEEP, ST_HELD,     DO_REFUSE_KEEP,   "A9"                              },
-    {ST_REASKING, EV_TIMEOUT,      ST_NONE,     DO_TIMEOUT,       "41.5.5.9"                        },
-    {ST_REASKING, EV_DEASSOC,      ST_ASKING,   DO_DEASSOC,       "RFC 8394 Req-6, Req-9"           },
-    {ST_REASKING, EV_RESTART,      ST_REASKING, DO_AGAIN,         "E6"                              },
-
-    {ST_BEATING,  EV_REQUEST,      ST_BEATING,  DO_DEFER,         "one at a time"                   },
-    {ST_BEATING,  EV_LEAVE,        ST_BEATING,  DO_DEFER,         "one at a time"                   },
-    {ST_BEATING,  EV_OK,           ST_HELD,     DO_BEAT_OK,       "S3-80"                           },
-    {ST_BEATING,  EV_REFUSED,      ST_NONE,     DO_LOST,          "S3-80"                           },
-    {ST_BEATING,  EV_REFUSED_KEEP, ST_HELD,     DO_BEAT_OK,       "A9"                              },
-    {ST_BEATING,  EV_TIMEOUT,      ST_NONE,     DO_LOST,          "41.5.5.9"                        },
-    {ST_BEATING,  EV_DEASSOC,      ST_NONE,     DO_DEASSOC,       "RFC 8394 Req-6, Req-9"           },
-    {ST_BEATING,  EV_RESTART,      ST_BEATING,  DO_AGAIN,         "E6"                              },
-
-    {ST_LEAVING,  EV_REQUEST,      ST_LEAVING,  DO_DEFER,         "one at a time"                   },
-    {ST_LEAVING,  EV_LEAVE,        ST_LEAVING,  DO_DEFER,         "one at a time"                   },
-    {ST_LEAVING,  EV_OK,           ST_NONE,     DO_GONE,          "S3-70"                           },
-    {ST_LEAVING,  EV_REFUSED,      ST_NONE,     DO_REFUSE,        "A19"                             },
-    {ST_LEAVING,  EV_REFUSED_KEEP, ST_HELD,     DO_REFUSE_KEEP,   "A9, A19"                         },
-    {ST_LEAVING,  EV_TIMEOUT,      ST_NONE,     DO_TIMEOUT,       "41.5.5.9"                        },
-    {ST_LEAVING,  EV_DEASSOC,      ST_LEAVING,  DO_DEASSOC_QUIET, "it is leaving anyway"            },
-    {ST_LEAVING,  EV_RESTART,      ST_LEAVING,  DO_AGAIN,         "E6"                              },
-};
-static const struct fsm_def fsm_def = {"vdp-station", state_names, event_names,
-    action_names, N_STATES, N_EVENTS, N_ACTIONS, rows, sizeof rows / sizeof rows[0]};
+#include "proto/vdp_station_fsm.h"
 
 struct ask { /* one request of the user */
     uint64_t cookie;
@@ -234,7 +149,7 @@ vdp_station_new(const struct vdp_station_conf *conf, uint64_t now_us)
         .gap_us = conf->gap_us};
     s->link = ecp_link_new(&link, now_us);
     const char *why = NULL;
-    if (!fsm_init(&s->fsm, &fsm_def, &why)) /* our own table: held by a test */
+    if (!fsm_init(&s->fsm, &vdp_station_fsm, &why)) /* our own table: held by a test */
         log_err("vdp", "station table: %s", why);
     pool_init(&s->pool, sizeof(struct vsi), conf->max_vsis);
     map_init(&s->map, vsi_has_key, s, conf->seed);
