@@ -175,6 +175,8 @@ tns_vdp_frame(struct tns_vdp *t, uint32_t port, const uint8_t *f, uint32_t size)
 static uint8_t
 op_of(const struct vdp_request *rq)
 {
+    if (rq->keepalive)
+        return TNS_KEEPALIVE;            /* K3: in every state, a repeated RESUME included */
     if (rq->has_berth) {
         switch ((enum berth_op)rq->berth.op) {
         case BERTH_OP_SUSPEND:
@@ -199,8 +201,6 @@ op_of(const struct vdp_request *rq)
     }
     if (rq->type == VDP_DEASSOC)
         return TNS_TERMINATE;
-    if (rq->keepalive)
-        return TNS_KEEPALIVE;            /* K3: equal to the last accepted one */
     if (rq->type == VDP_ASSOC)
         return rq->m ? TNS_IMMIGRATE_ASSO : TNS_ASSOC;
     return rq->m ? TNS_IMMIGRATE_PRE : TNS_PREASSOC;
@@ -251,7 +251,7 @@ entries_of(const struct vdp_request *rq, struct tns_entry *to, const char **why)
             return false;
         }
     }
-    for (uint8_t i = 0; rq->has_berth && i < rq->berth.n_ips; i++) {
+    for (uint8_t i = 0; i < rq->berth.n_ips; i++) { /* Cisco's too (K8) */
         const struct berth_ip *a = &rq->berth.ips[i];
         struct tns_entry *e = a->entry < rq->n_entries ? &to[a->entry] : NULL;
         if (!e || e->n_ips == TNS_IPS_MAX) {
@@ -363,9 +363,9 @@ tns_vdp_answer(struct tns_vdp *t, const struct tns_response *r)
     struct vdp_port *port = &t->ports[p->port];
     struct vdp_entry entries[TNS_ENTRIES_MAX];
     struct vdp_answer a = {0};
-    if (p->keepalive && r->code == TNS_NO_STATE) {
+    if (p->keepalive && r->code == TNS_NO_STATE &&
+        vdp_bridge_deassoc(port->bridge, &p->key, NULL, t->n->now_us)) {
         /* nothing is known of it any more: the station must associate again (A12) */
-        vdp_bridge_deassoc(port->bridge, &p->key, NULL, t->n->now_us);
         save(t, p->port, &p->key, true);
         goto done;
     }
