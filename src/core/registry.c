@@ -697,11 +697,12 @@ registry_lookup(struct registry *r, uint32_t asker, uint32_t vni, const struct m
         a = REG_LATER;
     const struct reg_nve *n = reg_nve_live(r, asker);
     if (n && !n->foreign) {
-        uint32_t part = reg_part_find(r, reg_vn_find(r, vni), asker);
-        /* A subscriber of the VN hears of what appears; only an owed answer is extra.
+        /* A subscriber of the VN hears of all that appears; only an owed no is extra.
          */
-        if (!part || !reg_part(r, part)->subscribed || a != REG_FOUND)
-            reg_key_sub(r, asker, vni, mac, ip, a == REG_LATER && r->recovering);
+        uint32_t part = reg_part_find(r, reg_vn_find(r, vni), asker);
+        bool owed = a == REG_LATER && r->recovering;
+        if (owed || !part || !reg_part(r, part)->subscribed)
+            reg_key_sub(r, asker, vni, mac, ip, owed);
     }
     if (a == REG_ABSENT)
         r->counters[REGC_NEGATIVES]++;

@@ -157,7 +157,9 @@ owner_link(struct registry *r, uint32_t h, uint32_t nve)
     reg_part_update(r, part);
 }
 
-static void
+/* The part it leaves, for the caller to update when nothing new needs to be in place.
+ */
+static uint32_t
 owner_unlink(struct registry *r, uint32_t h)
 {
     struct reg_ent *en = reg_ent(r, h);
@@ -172,7 +174,7 @@ owner_unlink(struct registry *r, uint32_t h)
     n->n_maps--;
     uint32_t part = reg_part_find(r, reg_vn_find(r, en->key.vni), en->nve);
     reg_part(r, part)->n_maps--;
-    reg_part_update(r, part);
+    return part;
 }
 
 static void
@@ -234,7 +236,8 @@ reg_kill(struct registry *r, uint32_t h)
     r->n_live--;
     store_epoch(r, en, en->epoch);
     reg_ent_changed(r, h);
-    owner_unlink(r, h); /* may let the part go, not the VN: the entry stands in it */
+    /* May let the part go, but not the VN: the entry stands in it. */
+    reg_part_update(r, owner_unlink(r, h));
     dead_link(r, h);
 }
 
@@ -399,9 +402,10 @@ register_apply(
         reg_key_sub(r, old, rec->vni, &rec->mac, NULL, false);
     if (changed) {
         if (old != nve) {
-            if (old)
-                owner_unlink(r, h);
+            uint32_t left = old ? owner_unlink(r, h) : 0;
             owner_link(r, h, nve);
+            if (left)
+                reg_part_update(r, left);
         }
         reg_ent_changed(r, h);
         ips_touch(r, h);

@@ -568,9 +568,11 @@ keysub_evict(struct registry *r, uint32_t nve)
 {
     struct reg_nve *n = reg_nve(r, nve);
     const struct reg_keysub *s = keysub_at(r, n->key_subs);
+    const struct mac *mac = ip_is_none(&s->ip) ? &s->mac : NULL;
+    uint32_t vn = reg_vn_find(r, s->vni), part = vn ? reg_part_find(r, vn, nve) : 0;
     struct mapping_rec rec;
-    if (registry_peek(r, s->vni, ip_is_none(&s->ip) ? &s->mac : NULL, &s->ip, &rec,
-            NULL) == REG_FOUND) {
+    if (!(part && reg_part(r, part)->subscribed) &&
+        registry_peek(r, s->vni, mac, &s->ip, &rec, NULL) == REG_FOUND) {
         struct registry_out *o = reg_out(r, REG_NOTIFY, nve);
         o->del = 1;
         o->rec = rec;
@@ -723,9 +725,10 @@ push_entry(struct registry *r, uint32_t h, struct registry_out *o)
         p->sent = en->change;
         en->flags |= ENT_ANCHOR;
         bool live = en->flags & ENT_LIVE;
-        /* Its own; or gone before the snapshot began, whose end says so. */
-        if (en->nve == p->nve ||
-            (!live && p->snap == SNAP_RUNS && en->change <= p->snap_change))
+        /* Its own; or gone before the snapshot began, whose end says so. That its own
+         * is gone is said: it may have known another owner when it claimed the key. */
+        bool passed = p->snap == SNAP_RUNS && en->change <= p->snap_change;
+        if (live ? en->nve == p->nve : passed)
             continue;
         *o = (struct registry_out){.type = REG_NOTIFY, .nve = p->nve, .del = !live};
         reg_rec(r, next, &o->rec);
