@@ -26,6 +26,7 @@ import secrets
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -62,6 +63,21 @@ def ip_batch(lines):
         raise LabError(f"ip -batch failed: {done.stderr.strip()}")
 
 
+SEND = """import socket, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind((sys.argv[1], 0))
+for line in sys.stdin:
+    s.send(bytes.fromhex(line))
+"""
+
+
+def frame(dst, src, vid=None, ethertype=0x88b5, payload=bytes(46)):
+    """An Ethernet frame as bytes, with an 802.1Q tag when vid is given."""
+    tag = b"" if vid is None else struct.pack("!HH", 0x8100, vid)
+    return (bytes.fromhex(dst.replace(":", "")) + bytes.fromhex(src.replace(":", "")) + tag
+            + struct.pack("!H", ethertype) + payload)
+
+
 def program(name):
     """Path of one of our programs in the build directory."""
     folder = {"berth-nve": "nve", "berth-tes": "tes", "berth-nva": "nva", "berth": "cli"}[name]
@@ -92,6 +108,11 @@ class Node:
         process = subprocess.Popen(self.command(argv), start_new_session=True, text=True, **kw)
         self.lab.note_process(process)
         return process
+
+    def send_raw(self, interface, frames):
+        """Send frames (bytes) just as they are out of an interface of this namespace."""
+        self.run(["/usr/bin/python3", "-c", SEND, interface],
+                 input="\n".join(f.hex() for f in frames))
 
     def ip(self, lines):
         """Run a list of `ip` commands in this namespace."""

@@ -4,30 +4,11 @@
     vm ─ srv1 ═(tagged)═ tor1 ═══ VXLAN ═══ tor2 ═(tagged)═ srv2 ─ vm
                                \\── nva ──/
 """
-import os
 import re
-import signal
-import socket
-import struct
-import subprocess
-import sys
 
 import pytest
 
-from lab import LabError, Lab, wait_for
-
-
-SEND = """import socket, sys
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-s.bind((sys.argv[1], 0))
-for line in sys.stdin:
-    s.send(bytes.fromhex(line))
-"""
-
-
-def send_raw(node, interface, frames):
-    """Frames as they are, from a namespace of the lab."""
-    node.run([sys.executable, "-c", SEND, interface], input="\n".join(f.hex() for f in frames))
+from lab import Lab, LabError, frame, wait_for
 
 
 def mappings_everywhere(lab, n):
@@ -148,10 +129,8 @@ def test_spoofed_source_is_dropped_and_counted(lab2):
     b.associate("red")
     mappings_everywhere(lab2, 2)
     assert a.ping(b.ip4) == (3, 3)
-    frame = bytes.fromhex(b.mac.replace(":", "")) + b"\x02ffff" b"f" \
-        + struct.pack("!HHH", 0x8100, vid, 0x88b5) + bytes(46)
     before = lab2.tors[0].counters()["drop_spoof"]
-    send_raw(lab2.servers[0], "up0", [frame] * 10)
+    lab2.servers[0].send_raw("up0", [frame(b.mac, "02:66:66:66:66:66", vid)] * 10)
     wait_for("10 drops", lambda: lab2.tors[0].counters()["drop_spoof"] == before + 10)
     # the same from the VM itself
     a.ip(["link set eth0 down", "link set eth0 address 02:66:66:66:66:66", "link set eth0 up"])
