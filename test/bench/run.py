@@ -1,0 +1,98 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""`make bench`: measures, prints a table, writes build/bench.json.
+
+ONLY=name,... runs the groups that make those names (a name or a part of one); QUICK=1
+measures for seconds only, to see that everything runs; VERBOSE=1 prints each round.
+bench.json is an array of {name, value, unit, baseline, ratio, target, ok}: for names that
+end in _ratio the value is the ratio (median of alternated pairs) and baseline the
+denominator's median in the unit; ok is null where there is no target.
+"""
+import importlib
+import json
+import os
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "..", "lab")]
+import lab as labs  # noqa: E402
+
+# group (a module here) -> what it measures
+GROUPS = {
+    "overlay": ["overlay_pps_ratio", "overlay_pps_untagged_ratio", "overlay_tcp_ratio"],
+}
+
+
+class Bench:
+    def __init__(self):
+        self.quick = os.environ.get("QUICK") == "1"
+        self.verbose = os.environ.get("VERBOSE") == "1"
+        self.only = [w for w in os.environ.get("ONLY", "").split(",") if w]
+        self.rows = []
+
+    def wanted(self, name):
+        return not self.only or any(w in name for w in self.only)
+
+    def note(self, i, values):
+        if self.verbose:
+            print(f"  round {i}: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items()),
+                  flush=True)
+
+    def row(self, name, value, unit, target=None, at_most=False, baseline=None, ratio=None):
+        """target: the least value that is good, or the largest one (at_most)."""
+        if not self.wanted(name):
+            return
+        ok = None if target is None else value <= target if at_most else value >= target
+        self.rows.append({"name": name, "value": value, "unit": unit, "baseline": baseline,
+                          "ratio": ratio, "target": target, "ok": ok})
+        mark = {None: "    ", True: "ok  ", False: "LOW "}[ok]
+        goal = "" if target is None else f"{'at most' if at_most else 'at least'} {target:g}"
+        base = "" if baseline is None else f"baseline {baseline:.5g}"
+        print(f"{mark} {name:34} {value:>12.5g} {unit:14} {goal:18} {base}", flush=True)
+
+    def ratio(self, name, value, baseline, ratio, target, unit=None, at_most=False):
+        """Both sides' medians and the median of the ratios, which is what is judged."""
+        unit = unit or ("bit/s" if "tcp" in name else "frames/s")
+        ok = ratio <= target if at_most else ratio >= target
+        if not self.wanted(name):
+            return
+        self.rows.append({"name": name, "value": value, "unit": unit, "baseline": baseline,
+                          "ratio": ratio, "target": target, "ok": ok})
+        print(f"{'ok  ' if ok else 'LOW '} {name:34} {ratio:>12.4f} {'':14} "
+              f"{'at most' if at_most else 'at least'} {target:<9g} {value:.5g} to {baseline:.5g} {unit}",
+              flush=True)
+
+
+def main():
+    if os.geteuid() != 0:
+        print("make bench needs root: it makes network namespaces", file=sys.stderr)
+        return 2
+    bench, failed = Bench(), []
+    started = time.monotonic()
+    load = os.getloadavg()[0]
+    print(f"{os.cpu_count()} CPUs, load {load:.2f}"
+          + (": others work here too, figures will be low" if load > 0.5 else ""))
+    for group, names in GROUPS.items():
+        if not any(bench.wanted(n) for n in names):
+            continue
+        try:
+            importlib.import_module(group).run(bench)
+        except (labs.LabError, OSError, ValueError, RuntimeError) as e:
+            failed.append(group)
+            print(f"FAIL {group}: {e}", file=sys.stderr)
+    os.makedirs(labs.BUILD, exist_ok=True)
+    path = os.path.join(labs.BUILD, "bench.json")
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump(bench.rows, out, indent=1)
+        out.write("\n")
+    low = [r["name"] for r in bench.rows if r["ok"] is False]
+    print(f"{len(bench.rows)} figures, {len(low)} below target"
+          + (f" ({', '.join(low)})" if low else "")
+          + (f", not measured: {', '.join(failed)}" if failed else "")
+          + f", {time.monotonic() - started:.0f} s. Details: {path}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
