@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the mapping plane says of others: records (E3), withdrawals (E4), denials (K8),
+ * snapshots (K5), members, and the loss of its session (K11). Each goes through one
+ * verdict on the entry's epoch; each with a number is acknowledged when its operations
+ * are done, whatever the verdict. */
+#include "core/mapping_int.h"
+
+#include "base/log.h"
+
+static void
+vn_complete(struct mapping_table *t, struct mvn *v, bool complete)
+{
+    if (v->wanted && v->complete != complete)
+        t->n_incomplete += complete ? (uint32_t)-1 : 1;
+    v->complete = complete;
+}
+
+/* ---- the mapping plane ---- */
+
+static enum mapping_verdict
+remote_verdict(const struct edge *e, uint32_t h, const struct mapping_rec *rec)
+{
+    const struct ent *en = ent_at(e->map, h);
+    bool owned = en->flags & (F_LOCAL | F_REMOTE);
+    if (rec->epoch > en->epoch)
+        return en->flags & F_LOCAL ? MAPPING_TOOK_LOCAL : MAPPING_ACCEPTED;
+    if (rec->epoch < en->epoch)
+        return MAPPING_STALE;
+    if (!owned) /* our own tombstone, or nothing yet */
+        return en->flags & F_TOMB ? MAPPING_STALE : MAPPING_ACCEPTED;
+    if (en->flags & F_LOCAL || en->migration_id != rec->migration_id)
+        return MAPPING_CONFLICT;
+    const struct vtep *v = vtep_at(e->map, en->owner);
+    return ip_equal(&v->ip, &rec->owner) ? MAPPING_SAME : MAPPING_CONFLICT;
+}
+
+static enum mapping_verdict
+remote_apply(struct edge *e, const struct mapping_rec *rec, uint64_t seq, uint32_t *att)
+{
+    struct mapping_table *t = e->map;
+    if (!mapping_key_valid(rec->vni, &rec->mac) || ip_is_none(&rec->owner))
+        return MAPPING_STALE;
+    uint32_t h = keytab_find(&t->keys, rec->vni, &rec->mac);
+    if (ip_equal(&rec->owner, &e->conf.vtep)) /* our own words: we know better */
+        return h && ent_at(t, h)->flags & F_LOCAL ? MAPPING_SAME : MAPPING_STALE;
+    if (!h && !(h = mapping_ent_get(e, rec->vni, &rec->mac)))
+        return MAPPING_FULL;
+    enum mapping_verdict verdict = remote_verdict(e, h, rec);
+    struct mvn *v = vn_at(t, mapping_vn_find(t, rec->vni));
+    if (verdict == MAPPING_STALE || verdict == MAPPING_CONFLICT) {
+        ent_at(t, h)->gen = v->gen; /* the key was named, if by an older owner */
+        return verdict;
+    }
+    uint32_t vtep = mapping_vtep_get(t, &rec->owner);
+    struct ent *en = ent_at(t, h);
+    if (!vtep) {
+        if (!en->flags)
+            mapping_ent_vacate(e, h);
+        return MAPPING_FULL;
+    }
+    bool pulled =
+        !v->wanted || (seq == 0 && (!(en->flags & F_REMOTE) || en->flags & F_PULLED));
+    bool moved = verdict != MAPPING_SAME;
+    if (verdict == MAPPING_TOOK_LOCAL) {
+        if (att)
+            *att = en->att;
+        en->flags |= F_TOMB; /* we were the owner in this incarnation (D1) */
+    }
+    en->flags = (uint8_t)((en->flags & F_TOMB) | F_REMOTE | (pulled ? F_PULLED : 0));
+    en->att = 0;
+    en->epoch = rec->epoch;
+    en->migration_id = rec->migration_id;
+    en->gen = v->gen;
+    if (moved) {
+        if (verdict == MAPPING_TOOK_LOCAL)
+            mapping_ent_place(t, h, false);
+        uint32_t old = en->owner;
+        mapping_owner_take(e, vtep);
+        en->owner = vtep;
+        mapping_fdb_emit(e, h);
+        mapping_owner_drop(e, old);
+    }
+    mapping_neg_clear(e, rec->vni, &rec->mac, NULL);
+    mapping_ips_replace(e, h, rec->ips, rec->n_ips, rec->low_trust);
+    return verdict;
+}
+
+enum mapping_verdict
+mapping_remote_set(
+    struct edge *e, const struct mapping_rec *rec, uint64_t seq, uint32_t *att)
+{
+    if (att)
+        *att = 0;
+    mapping_push_begin(e, seq, rec->vni, &rec->mac);
+    enum mapping_verdict verdict = remote_apply(e, rec, seq, att);
+    mapping_push_end(e);
+    if (verdict == MAPPING_STALE || verdict == MAPPING_CONFLICT) {
+        char mac[MAC_STR], ip[IP_STR];
+        edge_count(e, EDGEC_STALE_MAPS);
+        log_dbg("mapping", "vni=%u mac=%s owner=%s epoch=%llu %s", rec->vni,
+            mac_str(&rec->mac, mac), ip_str(&rec->owner, ip),
+            (unsigned long long)rec->epoch, mapping_verdict_str(verdict));
+    }
+    return verdict;
+}
+
+enum mapping_verdict
+mapping_remote_del(struct edge *e, const struct mapping_rec *rec, uint64_t seq)
+{
+    struct mapping_table *t = e->map;
+    enum mapping_verdict verdict = MAPPING_STALE;
+    mapping_push_begin(e, seq, rec->vni, &rec->mac);
+    uint32_t h = keytab_find(&t->keys, rec->vni, &rec->mac);
+    if (h && ent_at(t, h)->flags & F_REMOTE) {
+        const struct ent *en = ent_at(t, h);
+        const struct vtep *v = vtep_at(t, en->owner);
+        /* A withdrawal of a later residence than we know of ends this one too: what
+         * came between was left out of the stream as overtaken (K5). */
+        if (rec->epoch > en->epoch ||
+            (rec->epoch == en->epoch && ip_equal(&v->ip, &rec->owner))) {
+            mapping_ent_vacate(e, h);
+            verdict = MAPPING_ACCEPTED;
+        }
+    }
+    mapping_push_end(e);
+    if (verdict == MAPPING_STALE)
+        edge_count(e, EDGEC_STALE_MAPS);
+    return verdict;
+}
+
+void
+mapping_negative(struct edge *e, uint32_t vni, const struct mac *mac,
+    const struct ip *ip, uint64_t hold_us)
+{
+    struct mapping_table *t = e->map;
+    bool by_ip = ip && !ip_is_none(ip);
+    if (!by_ip && (!mac || mac_is_none(mac)))
+        return;
+    uint32_t h =
+        by_ip ? keytab_holder(&t->keys, vni, ip) : keytab_find(&t->keys, vni, mac);
+    if (h) {
+        /* Pulled knowledge ends by a negative answer; pushed and local ones know
+         * better. */
+        if ((ent_at(t, h)->flags & (F_REMOTE | F_PULLED)) != (F_REMOTE | F_PULLED))
+            return;
+        if (by_ip)
+            mapping_ip_change(e, h, ip, false, false);
+        else
+            mapping_ent_vacate(e, h);
+    }
+    uint64_t max_us = e->conf.settings[SET_NEG_US];
+    if (hold_us == 0 || hold_us > max_us)
+        hold_us = max_us;
+    struct neg_key k = mapping_neg_key(vni, mac, ip);
+    uint32_t hash = map_hash(&t->by_neg, &k, sizeof k);
+    uint32_t n = map_find(&t->by_neg, hash, &k);
+    if (!n) {
+        if (!(n = slab_get(&t->negs)))
+            return; /* full: the data plane goes on asking, at its own bounded rate */
+        struct neg *neg = slab_at(&t->negs, n);
+        neg->vni = vni;
+        neg->mac = k.mac;
+        neg->ip = k.ip;
+        map_add(&t->by_neg, hash, n);
+        edge_count(e, EDGEC_NEGATIVES);
+    }
+    timers_set(&e->timers, &((struct neg *)slab_at(&t->negs, n))->timer,
+        e->now_us + hold_us, TIMER_MAP_NEG, n);
+    struct dp_op *op = mapping_op(e, DP_NEG_SET);
+    op->u.neg.vni = vni;
+    op->u.neg.mac = k.mac;
+    op->u.neg.ip = k.ip;
+    op->u.neg.hold_us = hold_us;
+}
+
+static void
+member_del(struct edge *e, uint32_t *link)
+{
+    struct mapping_table *t = e->map;
+    uint32_t h = *link;
+    struct member *m = slab_at(&t->members, h);
+    struct vtep *v = vtep_at(t, m->vtep);
+    mapping_member_emit(e, DP_MEMBER_DEL, vn_at(t, m->vn)->vni, m->vtep);
+    v->n_members--;
+    mapping_vtep_put(t, m->vtep);
+    *link = m->next;
+    slab_put(&t->members, h);
+}
+
+static uint32_t *
+member_link(const struct mapping_table *t, struct mvn *v, const struct ip *vtep)
+{
+    uint32_t *link = &v->members;
+    while (*link) {
+        struct member *m = slab_at(&t->members, *link);
+        if (ip_equal(&vtep_at(t, m->vtep)->ip, vtep))
+            break;
+        link = &m->next;
+    }
+    return link;
+}
+
+static void
+member_add(struct edge *e, uint32_t vn, const struct ip *ip)
+{
+    struct mapping_table *t = e->map;
+    uint32_t *link = member_link(t, vn_at(t, vn), ip);
+    if (!*link) {
+        uint32_t vtep = mapping_vtep_get(t, ip);
+        if (!vtep)
+            return;
+        uint32_t h = slab_get(&t->members);
+        if (!h) {
+            mapping_vtep_put(t, vtep);
+            log_warn("mapping", "vni=%u no room for another member", vn_at(t, vn)->vni);
+            return;
+        }
+        struct member *m = slab_at(&t->members, h);
+        m->vn = vn;
+        m->vtep = vtep;
+        vtep_at(t, vtep)->n_members++;
+        *link = h;
+        mapping_member_emit(e, DP_MEMBER_SET, vn_at(t, vn)->vni, vtep);
+    }
+    struct member *m = slab_at(&t->members, *link);
+    m->gen = vn_at(t, vn)->gen;
+    m->stale = 0;
+}
+
+void
+mapping_member(
+    struct edge *e, uint32_t vni, const struct ip *vtep, bool add, uint64_t seq)
+{
+    struct mapping_table *t = e->map;
+    mapping_push_begin(e, seq, vni, NULL);
+    bool usable =
+        !ip_is_none(vtep) && !ip_equal(vtep, &e->conf.vtep) && vni && vni <= VNI_MAX;
+    uint32_t vn = !usable ? 0 : add ? mapping_vn_get(t, vni) : mapping_vn_find(t, vni);
+    if (vn && add) {
+        member_add(e, vn, vtep);
+    } else if (vn) {
+        uint32_t *link = member_link(t, vn_at(t, vn), vtep);
+        if (*link)
+            member_del(e, link);
+    }
+    if (vn)
+        mapping_vn_put(t, vn);
+    mapping_push_end(e);
+}
+
+enum vn_sweep { SWEEP_UNNAMED, SWEEP_STALE, SWEEP_ALL };
+
+static void
+vn_sweep(struct edge *e, uint32_t vn, enum vn_sweep what)
+{
+    struct mapping_table *t = e->map;
+    struct mvn *v = vn_at(t, vn);
+    v->wanted++; /* it must not go away under the walk */
+    for (uint32_t h = v->head, next; h; h = next) {
+        const struct ent *en = ent_at(t, h);
+        next = en->next;
+        if (!(en->flags & F_REMOTE))
+            continue;
+        if (what == SWEEP_ALL || (what == SWEEP_STALE && en->flags & F_STALE) ||
+            (what == SWEEP_UNNAMED && !(en->flags & F_PULLED) && en->gen != v->gen)) {
+            /* Leaving a tombstone moves it to the tail: it is no longer REMOTE there.
+             */
+            mapping_ent_vacate(e, h);
+        }
+    }
+    for (uint32_t *link = &v->members; *link;) {
+        const struct member *m = slab_at(&t->members, *link);
+        if (what == SWEEP_ALL || (what == SWEEP_STALE && m->stale) ||
+            (what == SWEEP_UNNAMED && m->gen != v->gen))
+            member_del(e, link);
+        else
+            link = &((struct member *)slab_at(&t->members, *link))->next;
+    }
+    v->wanted--;
+    mapping_vn_put(t, vn);
+}
+
+void
+mapping_snapshot(struct edge *e, uint32_t vni, bool begin, uint64_t seq)
+{
+    struct mapping_table *t = e->map;
+    mapping_push_begin(e, seq, vni, NULL);
+    uint32_t vn = vni && vni <= VNI_MAX ? mapping_vn_get(t, vni) : 0;
+    if (vn && begin) {
+        vn_at(t, vn)->gen++;
+        mapping_vn_put(t, vn);
+    } else if (vn) {
+        vn_complete(t, vn_at(t, vn), true);
+        vn_sweep(e, vn, SWEEP_UNNAMED);
+    }
+    mapping_push_end(e);
+}
+
+void
+mapping_vn(struct edge *e, uint32_t vni, bool wanted)
+{
+    struct mapping_table *t = e->map;
+    uint32_t vn = wanted ? mapping_vn_get(t, vni) : mapping_vn_find(t, vni);
+    if (!vn)
+        return;
+    struct mvn *v = vn_at(t, vn);
+    if (wanted && !v->wanted) {
+        v->wanted = 1;
+        v->complete = 0;
+        t->n_incomplete++;
+    } else if (!wanted) {
+        vn_complete(t, v, true);
+        v->wanted = 0;
+        v->complete = 0;
+        mapping_neg_clear_all(e, vni);
+        vn_sweep(e, vn, SWEEP_ALL);
+    }
+}
+
+void
+mapping_session(struct edge *e, bool up)
+{
+    struct mapping_table *t = e->map;
+    mapping_push_forget(e);
+    for (uint32_t it = 0, h; (h = slab_each(&t->vns, &it));)
+        vn_complete(t, vn_at(t, h), false);
+    for (uint32_t it = 0, h; (h = keytab_each(&t->keys, &it));) {
+        struct ent *en = ent_at(t, h);
+        if (!(en->flags & F_REMOTE))
+            continue;
+        en->flags |= F_STALE;
+        /* The authority may have lost that we look at this key (K8). */
+        if (up && en->flags & F_PULLED) {
+            struct edge_out *o = edge_emit(e, EDGE_QUERY);
+            o->u.query.vni = en->key.vni;
+            o->u.query.mac = en->key.mac;
+            edge_count(e, EDGEC_QUERIES);
+        }
+    }
+    for (uint32_t it = 0, h; (h = slab_each(&t->members, &it));)
+        ((struct member *)slab_at(&t->members, h))->stale = 1;
+    if (up)
+        mapping_neg_clear_all(e, 0);
+    timers_set(&e->timers, &t->stale, e->now_us + e->conf.settings[SET_STALE_US],
+        TIMER_MAP_STALE, 0);
+}
+
+void
+mapping_timer(struct edge *e, uint32_t kind, uint32_t ref)
+{
+    struct mapping_table *t = e->map;
+    if (kind == TIMER_MAP_NEG) {
+        mapping_neg_free(e, ref, false); /* the data plane's copy expires by itself */
+    } else if (kind == TIMER_MAP_RETRY) {
+        mapping_push_retry(e, ref);
+    } else if (kind == TIMER_MAP_STALE) {
+        for (uint32_t it = 0, h; (h = slab_each(&t->vns, &it));)
+            vn_sweep(e, h, SWEEP_STALE);
+    }
+}
+
+bool
+mapping_synced(const struct edge *e)
+{
+    return e->map->n_incomplete == 0;
+}
