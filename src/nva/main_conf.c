@@ -8,8 +8,8 @@
 #include <string.h>
 
 /* In the order of `algorithms`; 0 stands for the first. */
-static const char *const algorithms[] = {"hmac-sha256-128", "hmac-sha1-96", NULL};
-static const uint8_t algorithm_ids[] = {LISP_ALG_SHA256_128, LISP_ALG_SHA1_96};
+static const char *const algorithms[] = {"hmac-sha256-128", "hmac-sha256-128-hkdf", NULL};
+static const uint8_t algorithm_ids[] = {LISP_ALG_SHA256_128, LISP_ALG_SHA256_128_HKDF};
 
 #define AT(member) CONFIG_AT(struct main_conf, member)
 static const struct config_row key_rows[] = {
