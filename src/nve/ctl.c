@@ -202,25 +202,25 @@ static const struct ctl_command commands[] = {
 };
 
 void
-ctl_request(struct ctl *c, uint64_t conn, const uint8_t *p, uint32_t size)
+nve_ctl_request(struct ctl *c, uint64_t conn, const uint8_t *p, uint32_t size)
 {
     ctl_rows_request(c->rows, conn, p, size);
 }
 
 void
-ctl_more(struct ctl *c, uint64_t conn, uint32_t room)
+nve_ctl_more(struct ctl *c, uint64_t conn, uint32_t room)
 {
     ctl_rows_more(c->rows, conn, room);
 }
 
 void
-ctl_gone(struct ctl *c, uint64_t conn)
+nve_ctl_gone(struct ctl *c, uint64_t conn)
 {
     ctl_rows_gone(c->rows, conn);
 }
 
 void
-ctl_counters(struct ctl *c)
+nve_ctl_counters(struct ctl *c)
 {
     uint64_t conn;
     while (fifo_pop(&c->wait, &conn))
@@ -228,7 +228,7 @@ ctl_counters(struct ctl *c)
 }
 
 enum pulled
-ctl_output(struct ctl *c, struct nve_out *out)
+nve_ctl_output(struct ctl *c, struct nve_out *out)
 {
     struct ctl_answer a;
     if (c->ask) {
@@ -247,7 +247,7 @@ ctl_output(struct ctl *c, struct nve_out *out)
 }
 
 struct ctl *
-ctl_new(struct nve *n)
+nve_ctl_new(struct nve *n)
 {
     struct ctl *c = mem_alloc(sizeof *c);
     c->rows = ctl_rows_new("berth-nve", commands, n);
@@ -256,7 +256,7 @@ ctl_new(struct nve *n)
 }
 
 void
-ctl_free(struct ctl *c)
+nve_ctl_free(struct ctl *c)
 {
     if (!c)
         return;

@@ -64,7 +64,7 @@ nve_new(const struct nve_conf *conf, uint64_t now_us)
     n->vdp = tns_vdp_new(n);
     if (n->conf.edge.authority)
         n->lisp = map_lisp_new(n);
-    n->ctl = ctl_new(n);
+    n->ctl = nve_ctl_new(n);
     return n;
 }
 
@@ -73,7 +73,7 @@ nve_free(struct nve *n)
 {
     if (!n)
         return;
-    ctl_free(n->ctl);
+    nve_ctl_free(n->ctl);
     map_lisp_free(n->lisp);
     tns_vdp_free(n->vdp);
     edge_free(n->edge);
@@ -150,17 +150,17 @@ nve_input(struct nve *n, const struct nve_in *in, uint64_t now_us)
             map_lisp_udp(n->lisp, in);
         break;
     case NVE_IN_CONTROL:
-        ctl_request(n->ctl, in->conn, in->p, in->size);
+        nve_ctl_request(n->ctl, in->conn, in->p, in->size);
         break;
     case NVE_IN_CONTROL_MORE:
-        ctl_more(n->ctl, in->conn, in->size);
+        nve_ctl_more(n->ctl, in->conn, in->size);
         break;
     case NVE_IN_CONTROL_GONE:
-        ctl_gone(n->ctl, in->conn);
+        nve_ctl_gone(n->ctl, in->conn);
         break;
     case NVE_IN_COUNTERS:
         memcpy(n->dp_counters, in->counters, sizeof n->dp_counters);
-        ctl_counters(n->ctl);
+        nve_ctl_counters(n->ctl);
         break;
     }
 }
@@ -234,7 +234,7 @@ nve_output(struct nve *n, struct nve_out *out)
         if (got == PULLED_NOTHING && n->lisp)
             got = map_lisp_output(n->lisp, out);
         if (got == PULLED_NOTHING)
-            got = ctl_output(n->ctl, out);
+            got = nve_ctl_output(n->ctl, out);
         if (got == PULLED_OUT)
             return true;
         if (got == PULLED_NOTHING)

@@ -67,11 +67,11 @@ bool map_lisp_counter(const struct map_lisp *m, uint32_t *it, const char **group
     const char **name, uint64_t *value);
 
 /* ctl.c: the control socket's commands (doc/protocol/control.md) */
-struct ctl *ctl_new(struct nve *n);
-void ctl_free(struct ctl *c);
-void ctl_request(struct ctl *c, uint64_t conn, const uint8_t *p, uint32_t size);
-void ctl_more(struct ctl *c, uint64_t conn, uint32_t room);
-void ctl_gone(struct ctl *c, uint64_t conn);
-void ctl_counters(struct ctl *c);        /* n->dp_counters are fresh */
-enum pulled ctl_output(struct ctl *c, struct nve_out *out);
+struct ctl *nve_ctl_new(struct nve *n);
+void nve_ctl_free(struct ctl *c);
+void nve_ctl_request(struct ctl *c, uint64_t conn, const uint8_t *p, uint32_t size);
+void nve_ctl_more(struct ctl *c, uint64_t conn, uint32_t room);
+void nve_ctl_gone(struct ctl *c, uint64_t conn);
+void nve_ctl_counters(struct ctl *c);        /* n->dp_counters are fresh */
+enum pulled nve_ctl_output(struct ctl *c, struct nve_out *out);
 #endif
