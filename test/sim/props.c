@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What must hold when nothing happens any more (P2, P3, requirements 4.3), what a
+ * confirmed associate means, and that nothing is left when all has ended. */
+#include "sim.h"
+#include "core/registry.h"
+
+struct owner {
+    uint32_t nve, port, listed;
+    uint64_t epoch;
+};
+
+static bool
+away(const struct world *w)
+{
+    for (uint32_t i = 0; i < w->sc->nves; i++)
+        if (!w->nves[i].up)
+            return true;
+    return !w->nva.up;
+}
+
+/* P2: one place per (VN, MAC). */
+static void
+owners_collect(struct world *w, struct tab *owners)
+{
+    struct edge_att_view v;
+    char text[MAC_STR];
+    for (uint32_t i = 0; i < w->sc->nves && !w->failed; i++) {
+        for (uint32_t it = 0;
+             edge_each_attachment(nve_edge(w->nves[i].nve), &it, &v, w->now);) {
+            uint8_t key[10];
+            struct owner o = {.nve = i, .port = v.port, .epoch = v.epoch};
+            struct tab_row *r;
+            if (v.waiting)
+                sim_fail(w, "at-rest",
+                    "nve=%u port=%u vni=%u mac=%s state=%s still waits for %x", i,
+                    v.port, v.vni, mac_str(&v.mac, text), att_state_str(v.state),
+                    v.waiting);
+            memcpy(key, &v.vni, 4);
+            memcpy(key + 4, &v.mac, 6);
+            if ((v.state == ATT_SUSP || v.state == ATT_EMIG) && !mac_is_none(&v.mac)) {
+                uint8_t pausing[14];
+                memcpy(pausing, key, 10);
+                memcpy(pausing + 10, &i, 4);
+                tab_put(owners, pausing, 14, &o, sizeof(o));
+            }
+            if (v.state != ATT_ASSOC || mac_is_none(&v.mac))
+                continue;
+            r = tab_find(owners, key, 10);
+            if (r) {
+                const struct owner *a = r->val;
+                sim_fail(w, "P2",
+                    "vni=%u mac=%s is active at nve=%u port=%u (epoch %llu) and nve=%u "
+                    "port=%u (epoch %llu)",
+                    v.vni, mac_str(&v.mac, text), a->nve, a->port,
+                    (unsigned long long)a->epoch, i, v.port,
+                    (unsigned long long)v.epoch);
+                return;
+            }
+            tab_put(owners, key, 10, &o, sizeof(o));
+            if (v.unpublished)
+                sim_fail(w, "P3",
+                    "nve=%u port=%u vni=%u mac=%s is not published at rest", i, v.port,
+                    v.vni, mac_str(&v.mac, text));
+        }
+    }
+}
+
+/* P3: the authority's record against the owner, its data plane, and everybody else's.
+ */
+static void
+record_check(struct world *w, struct tab *owners, const struct registry_map_view *m)
+{
+    uint8_t key[10];
+    char text[MAC_STR];
+    uint32_t at = vtep_nve(w, &m->rec.owner), vni = m->rec.vni;
+    const char *mac = mac_str(&m->rec.mac, text);
+    const struct vn_rec *vn = registry_vn(nva_registry(w->nva.nva), vni, NULL);
+    struct tab_row *r;
+    const struct dp_fdb *f;
+    memcpy(key, &vni, 4);
+    memcpy(key + 4, &m->rec.mac, 6);
+    r = tab_find(owners, key, 10);
+    const struct owner *o = r ? r->val : NULL;
+    if (m->stale) {
+        sim_fail(w, "P3", "vni=%u mac=%s: the authority's record is stale at rest", vni,
+            mac);
+        return;
+    }
+    if (!o && at) { /* it owns, and rests: suspended, or leaving with nobody there yet */
+        uint8_t pausing[14];
+        uint32_t nve = at - 1;
+        memcpy(pausing, key, 10);
+        memcpy(pausing + 10, &nve, 4);
+        if (tab_find(owners, pausing, 14))
+            return;
+    }
+    if (!o || o->nve + 1 != at || o->epoch != m->rec.epoch) {
+        sim_fail(w, "P3",
+            "vni=%u mac=%s: the authority says nve=%d epoch %llu, active is nve=%d "
+            "epoch %llu",
+            vni, mac, (int)at - 1, (unsigned long long)m->rec.epoch,
+            o ? (int)o->nve : -1, o ? (unsigned long long)o->epoch : 0);
+        return;
+    }
+    ((struct owner *)r->val)->listed = 1;
+    for (uint32_t i = 0; i < w->sc->nves; i++) {
+        struct vn_rec known;
+        f = dp_fdb(&w->nves[i], vni, &m->rec.mac);
+        if (i == o->nve) {
+            if (!f || f->kind != FDB_LOCAL || f->port != o->port)
+                sim_fail(w, "P3",
+                    "nve=%u owns vni=%u mac=%s on port=%u, its data plane says %s", i,
+                    vni, mac, o->port,
+                    !f                     ? "nothing"
+                    : f->kind != FDB_LOCAL ? "elsewhere"
+                                           : "another port");
+            continue;
+        }
+        if (f && (f->kind == FDB_LOCAL || f->from != at))
+            sim_fail(w, "P3",
+                "nve=%u: the data plane sends vni=%u mac=%s to nve=%d, the owner is "
+                "nve=%u",
+                i, vni, mac, f->kind == FDB_LOCAL ? (int)i : (int)f->from - 1, at - 1);
+        if (!f && vn && !vn->pull &&
+            edge_vn_get(nve_edge(w->nves[i].nve), vni, &known)) {
+            /* subscribed only while somebody stands there */
+            struct edge_att_view v;
+            bool stands = false;
+            for (uint32_t it = 0;
+                 edge_each_attachment(nve_edge(w->nves[i].nve), &it, &v, w->now);)
+                stands |= v.vni == vni && v.state == ATT_ASSOC;
+            if (stands)
+                sim_fail(w, "P3", "nve=%u has vni=%u but not mac=%s of nve=%u", i, vni,
+                    mac, at - 1);
+        }
+    }
+}
+
+static void
+local_check(struct world *w, struct tab *owners)
+{
+    struct tab_row *r;
+    for (uint32_t i = 0; i < w->sc->nves && !w->failed; i++)
+        for (uint32_t it = 0; (r = tab_each(&w->nves[i].dp, &it));) {
+            const struct dp_fdb *f = r->val;
+            const struct tab_row *o;
+            if (r->key[0] != 'F' || f->kind != FDB_LOCAL)
+                continue;
+            o = tab_find(owners, r->key + 1, 10);
+            if (!o || ((const struct owner *)o->val)->nve != i) {
+                uint32_t vni;
+                char text[MAC_STR];
+                memcpy(&vni, r->key + 1, 4);
+                sim_fail(w, "P3",
+                    "nve=%u: the data plane delivers vni=%u mac=%s locally, nobody is "
+                    "active there",
+                    i, vni, mac_str((const struct mac *)(r->key + 5), text));
+            }
+        }
+}
+
+void
+props_rest(struct world *w)
+{
+    struct tab owners;
+    struct tab_row *r;
+    struct registry_map_view m;
+    char text[MAC_STR];
+    if (away(w)) {
+        sim_fail(w, "at-rest", "a node has not come back");
+        return;
+    }
+    tab_init(&owners);
+    owners_collect(w, &owners);
+    for (uint32_t it = 0;
+         !w->failed && registry_each_mapping(nva_registry(w->nva.nva), &it, &m);)
+        record_check(w, &owners, &m);
+    for (uint32_t it = 0; !w->failed && (r = tab_each(&owners, &it));) {
+        const struct owner *o = r->val;
+        uint32_t vni;
+        memcpy(&vni, r->key, 4);
+        if (!o->listed && r->key_size == 10)
+            sim_fail(w, "P3",
+                "nve=%u port=%u vni=%u mac=%s epoch %llu: the authority knows nothing "
+                "of it",
+                o->nve, o->port, vni, mac_str((const struct mac *)(r->key + 4), text),
+                (unsigned long long)o->epoch);
+    }
+    local_check(w, &owners);
+    tab_done(&owners);
+}
+
+/* ---- the final placement ---- */
+
+static void
+place_all(struct world *w)
+{
+    for (uint32_t i = 0; i < w->sc->vms; i++) {
+        struct vm *v = &w->vms[i];
+        uint32_t to = (uint32_t)rnd(&w->rng, w->n_servers);
+        while (w->servers[to].kind == SERVER_HOSTILE)
+            to = (to + 1) % w->n_servers;
+        v->want = to + 1;
+        v->final = FINAL_NOT;
+        v->run = to + 1;
+    }
+    for (uint32_t s = 0; s < w->n_servers; s++)
+        for (uint32_t i = 0; i < w->sc->vms; i++)
+            if (w->vms[i].want != s + 1 && w->servers[s].alive &&
+                (w->servers[s].kind == SERVER_TES
+                        ? w->sc->vms < 1000 || server_att(w, s, i, false)
+                        : server_att(w, s, i, false) != NULL))
+                server_ask(w, s, i, V_TERM);
+    world_advance(w, w->now + 5 * SEC);
+    for (int attempt = 0; attempt < 5 && !w->failed; attempt++) {
+        for (uint32_t i = 0; i < w->sc->vms; i++) {
+            struct vm *v = &w->vms[i];
+            if (v->final != FINAL_NOT && v->final != FINAL_REFUSED)
+                continue;
+            v->final = FINAL_ASKED;
+            server_ask(w, v->want - 1, i, V_ASSOC);
+        }
+        world_advance(w, w->now + 4 * SEC);
+    }
+    for (uint32_t i = 0; i < w->sc->vms && !w->failed; i++) {
+        const struct vm *v = &w->vms[i];
+        if (v->final == FINAL_OK || v->final == FINAL_UNPUBLISHED)
+            continue;
+        if (w->sc->small_tags || w->sc->wild)
+            continue; /* no tag is left there, or a wildcard stands in the way */
+        sim_fail(w, "associates",
+            "vm=%u cannot be associated at server=%u with calm wires: %s", i,
+            v->want - 1, v->final == FINAL_ASKED ? "no answer" : "refused");
+    }
+}
+
+static bool
+settled(const struct vm *v)
+{
+    return v->final == FINAL_OK && !v->wild;
+}
+
+/* Some VM of `a`'s VN behind another server. */
+static uint32_t
+partner(struct world *w, uint32_t a)
+{
+    uint32_t n = w->sc->vms, first = (uint32_t)rnd(&w->rng, n);
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t b = (first + k) % n;
+        if (b != a && settled(&w->vms[b]) && w->vms[b].vn == w->vms[a].vn &&
+            w->vms[b].want != w->vms[a].want)
+            return b + 1;
+    }
+    return 0;
+}
+
+static void
+deliver_one(struct world *w, uint32_t a, uint32_t b)
+{
+    struct vm *to = &w->vms[b];
+    struct tab_row *r = NULL;
+    uint32_t vni = vni_of(to->vn), seq = 0, tries;
+    r = tab_find(&w->nva.vns, &vni, 4);
+    const struct vn_rec *vn = r ? r->val : NULL;
+    tries = vn && !vn->pull ? 1 : 3;
+    for (uint32_t t = 0; t < tries; t++) {
+        seq = guest_send(w, a, b, FRAME_UNICAST);
+        world_advance(w, w->now + (t ? 2 * SEC : 20 * MS));
+        if (w->failed || (seq && to->got_seq >= seq))
+            return;
+    }
+    sim_fail(w, "delivery",
+        "vm=%u at server=%u is associated, a frame of vm=%u at server=%u %s", b,
+        to->want - 1, a, w->vms[a].want - 1,
+        seq ? "does not reach it" : "cannot leave: no tag");
+}
+
+static void
+arp_one(struct world *w, uint32_t a, uint32_t b)
+{
+    struct vm *from = &w->vms[a], *to = &w->vms[b];
+    uint32_t had = from->arp_from;
+    for (int t = 0; t < 4; t++) {
+        guest_send(w, a, b, FRAME_ARP);
+        world_advance(w, w->now + (t ? 2 * SEC : 300 * MS));
+        if (w->failed || from->arp_from != had)
+            break;
+    }
+    if (w->failed)
+        return;
+    if (from->arp_from == had)
+        sim_fail(w, "arp", "vm=%u at server=%u gets no answer about vm=%u at server=%u",
+            a, from->want - 1, b, to->want - 1);
+    else if (!mac_equal(&from->arp_mac, &to->mac))
+        sim_fail(w, "arp", "vm=%u is told another MAC for vm=%u", a, b);
+}
+
+static void
+broadcast_one(struct world *w, uint32_t a)
+{
+    uint32_t seq = guest_send(w, a, a, FRAME_BROADCAST);
+    world_advance(w, w->now + 50 * MS);
+    for (uint32_t b = 0; b < w->sc->vms && seq && !w->failed; b++) {
+        const struct vm *v = &w->vms[b];
+        if (b != a && settled(v) && v->vn == w->vms[a].vn &&
+            v->want != w->vms[a].want && v->got_seq < seq)
+            sim_fail(w, "broadcast",
+                "vm=%u at server=%u misses a broadcast of vm=%u at server=%u", b,
+                v->want - 1, a, w->vms[a].want - 1);
+    }
+}
+
+static void
+deliver_all(struct world *w)
+{
+    uint32_t n = w->sc->vms < 60 ? w->sc->vms : 60;
+    for (uint32_t i = 0; i < w->sc->vms; i++)
+        guest_send(w, i, i, FRAME_GARP);
+    world_advance(w, w->now + 3 * SEC);
+    for (uint32_t k = 0; k < n && !w->failed; k++) {
+        uint32_t a = w->sc->vms < 60 ? k : (uint32_t)rnd(&w->rng, w->sc->vms);
+        uint32_t b = settled(&w->vms[a]) ? partner(w, a) : 0;
+        if (!b)
+            continue;
+        deliver_one(w, a, b - 1);
+        if (!w->failed)
+            arp_one(w, a, b - 1);
+        if (!w->failed)
+            broadcast_one(w, a);
+    }
+}
+
+/* ---- the end ---- */
+
+static void
+leaks(struct world *w)
+{
+    struct edge_att_view a;
+    struct edge_tag_view t;
+    struct edge_map_view m;
+    struct registry_map_view rm;
+    char text[MAC_STR];
+    for (uint32_t i = 0; i < w->sc->nves && !w->failed; i++) {
+        const struct nve_node *n = &w->nves[i];
+        struct edge *e = nve_edge(n->nve);
+        struct tab_row *r;
+        uint32_t it = 0;
+        if (edge_each_attachment(e, &it, &a, w->now))
+            sim_fail(w, "leak", "nve=%u port=%u vni=%u mac=%s state=%s is left", i,
+                a.port, a.vni, mac_str(&a.mac, text), att_state_str(a.state));
+        it = 0;
+        if (!w->failed && edge_each_tag(e, &it, &t, w->now))
+            sim_fail(w, "leak", "nve=%u tag %u of vni=%u state=%s refs=%u is left", i,
+                t.vid, t.vni, tag_state_str(t.state), t.refs);
+        it = 0;
+        if (!w->failed && edge_each_mapping(e, &it, &m))
+            sim_fail(w, "leak", "nve=%u mapping of vni=%u mac=%s is left", i, m.rec.vni,
+                mac_str(&m.rec.mac, text));
+        for (it = 0; !w->failed && (r = tab_each(&n->dp, &it));)
+            if (strchr("ASFRM", r->key[0])) {
+                uint32_t x;
+                memcpy(&x, r->key + 1, 4);
+                sim_fail(w, "leak",
+                    "nve=%u: the data plane keeps a row of kind %c, first number %u", i,
+                    r->key[0], x);
+            }
+        for (it = 0; !w->failed && (r = tab_each(&n->journal, &it));)
+            if (r->key[0] != 3)
+                sim_fail(w, "leak", "nve=%u: the journal keeps a record of kind %u", i,
+                    r->key[0]);
+    }
+    uint32_t it = 0;
+    if (!w->failed && registry_each_mapping(nva_registry(w->nva.nva), &it, &rm))
+        sim_fail(w, "leak", "the authority keeps vni=%u mac=%s", rm.rec.vni,
+            mac_str(&rm.rec.mac, text));
+    if (!w->failed && w->nva.epochs.n)
+        sim_fail(
+            w, "leak", "the store keeps %u epochs after T_forget", w->nva.epochs.n);
+    for (uint32_t s = 0; s < w->n_servers && !w->failed; s++) {
+        if (w->servers[s].kind == SERVER_TES && w->servers[s].alive &&
+            tes_n_vms(w->servers[s].tes))
+            sim_fail(w, "leak", "server=%u: the agent keeps %u VMs", s,
+                tes_n_vms(w->servers[s].tes));
+        for (uint32_t k = 0; k < w->servers[s].n_atts && !w->failed; k++)
+            if (w->servers[s].atts[k].used)
+                sim_fail(w, "leak", "server=%u: vm=%u keeps a tag", s,
+                    w->servers[s].atts[k].vm);
+    }
+}
+
+void
+props_final(struct world *w)
+{
+    place_all(w);
+    if (!w->failed)
+        props_rest(w);
+    if (!w->failed)
+        deliver_all(w);
+    if (!w->failed)
+        props_rest(w);
+    for (uint32_t s = 0; s < w->n_servers && !w->failed; s++)
+        for (uint32_t i = 0; i < w->sc->vms; i++)
+            if (w->vms[i].want == s + 1 || server_att(w, s, i, false))
+                server_ask(w, s, i, V_TERM);
+    world_advance(w, w->now + 70 * SEC);
+    if (!w->failed)
+        leaks(w);
+}

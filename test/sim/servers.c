@@ -1,0 +1,871 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Servers: one uplink each, with Berth's agent, or a plain VDP station as lldpad is
+ * one, or somebody hostile; and the VMs, which send and take frames and answer ARP. A
+ * frame carries what it is (VN of its sender, a number) behind its headers, so that
+ * whoever sees it can tell when it is in the wrong place. */
+#include "sim.h"
+#include "wire/arp.h"
+#include "wire/eth.h"
+#include <jansson.h>
+#include <stdlib.h>
+
+#define MAGIC   0x4253494du
+#define ASK_MAX (20 * SEC) /* an agent answers, or says that nobody did */
+
+static void
+server_wake(struct world *w, uint32_t i, uint64_t deadline)
+{
+    struct server *s = &w->servers[i];
+    if (deadline == TIMER_NEVER || s->wake_at <= deadline)
+        return;
+    s->wake_at = deadline < w->now ? w->now : deadline;
+    world_push(w, EV_WAKE_SERVER, s->wake_at, i, s->inc);
+}
+
+/* ---- tags ---- */
+
+struct attachment *
+server_att(struct world *w, uint32_t i, uint32_t vm, bool make)
+{
+    struct server *s = &w->servers[i];
+    struct attachment *a = NULL;
+    for (uint32_t k = 0; k < s->n_atts; k++)
+        if (s->atts[k].used && s->atts[k].vm == vm)
+            return &s->atts[k];
+    if (!make)
+        return NULL;
+    for (uint32_t k = 0; k < s->n_atts && !a; k++)
+        if (!s->atts[k].used)
+            a = &s->atts[k];
+    if (!a) {
+        s->atts = mem_grow(s->atts, (s->n_atts + 1) * sizeof(*s->atts));
+        a = &s->atts[s->n_atts++];
+    }
+    memset(a, 0, sizeof(*a));
+    a->used = true;
+    a->vm = vm;
+    return a;
+}
+
+static void
+att_set(struct world *w, uint32_t i, uint32_t vm, uint32_t vid, bool pass)
+{
+    struct attachment *a = server_att(w, i, vm, true);
+    TRACE(w, "server=%u vm=%u has tag %u%s", i, vm, vid, pass ? "" : ", closed");
+    a->vid = vid;
+    a->pass = pass;
+}
+
+static void
+att_clear(struct world *w, uint32_t i, uint32_t vm)
+{
+    struct attachment *a = server_att(w, i, vm, false);
+    if (!a)
+        return;
+    TRACE(w, "server=%u vm=%u has no tag", i, vm);
+    a->used = false;
+}
+
+/* ---- requests and their answers ---- */
+
+static struct ask *
+ask_new(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
+{
+    struct server *s = &w->servers[i];
+    struct ask *a = NULL;
+    for (uint32_t k = 0; k < s->n_asks && !a; k++)
+        if (!s->asks[k].open)
+            a = &s->asks[k];
+    if (!a) {
+        s->asks = mem_grow(s->asks, (s->n_asks + 1) * sizeof(*s->asks));
+        a = &s->asks[s->n_asks++];
+    }
+    *a = (struct ask){
+        .vm = vm, .verb = verb, .at_us = w->now, .open = true, .id = ++s->next_ask};
+    w->counts[verb]++;
+    return a;
+}
+
+static struct ask *
+ask_find(struct server *s, uint64_t id)
+{
+    for (uint32_t k = 0; k < s->n_asks; k++)
+        if (s->asks[k].open && s->asks[k].id == id)
+            return &s->asks[k];
+    return NULL;
+}
+
+static void
+asks_check(struct world *w, uint32_t i)
+{
+    struct server *s = &w->servers[i];
+    for (uint32_t k = 0; k < s->n_asks; k++)
+        if (s->asks[k].open && s->asks[k].at_us + ASK_MAX < w->now)
+            sim_fail(w, "answered-once",
+                "server=%u: no answer to %s of vm=%u, asked at %llu us", i,
+                verb_names[s->asks[k].verb], s->asks[k].vm,
+                (unsigned long long)s->asks[k].at_us);
+}
+
+static void
+asked(struct world *w, uint32_t i, struct ask *a, bool ok, bool unpublished,
+    const char *why)
+{
+    struct vm *v = &w->vms[a->vm];
+    TRACE(w, "server=%u vm=%u %s: %s%s%s", i, a->vm, verb_names[a->verb],
+        ok ? "ok" : "refused: ", why ? why : "", unpublished ? " unpublished" : "");
+    a->open = false;
+    if (ok)
+        w->oks[a->verb]++;
+    else
+        w->refusals++;
+    if (v->want == i + 1 && v->final == FINAL_ASKED && a->verb == V_ASSOC) {
+        v->final = !ok ? FINAL_REFUSED : unpublished ? FINAL_UNPUBLISHED : FINAL_OK;
+        v->confirmed_us = w->now;
+    }
+}
+
+/* ---- Berth's agent ---- */
+
+static void
+vm_of_ifname(const char *ifname, uint32_t *vm)
+{
+    *vm = 0;
+    for (const char *c = ifname + 1; *c; c++)
+        *vm = *vm * 10 + (uint32_t)(*c - '0');
+}
+
+static void
+control_line(struct world *w, uint32_t i, const struct tes_out *o)
+{
+    struct server *s = &w->servers[i];
+    json_t *j = json_loadb((const char *)o->p, o->size, 0, NULL);
+    json_t *ok = json_object_get(j, "ok");
+    uint64_t id = (uint64_t)json_integer_value(json_object_get(j, "id"));
+    struct ask *a = ask_find(s, id);
+    if (!j || !id || (o->last != 0) != (ok != NULL)) {
+        sim_fail(w, "control", "server=%u: a reply that is none: %.*s", i, (int)o->size,
+            (const char *)o->p);
+    } else if (!a) {
+        sim_fail(w, "answered-once", "server=%u: a second answer: %.*s", i,
+            (int)o->size, (const char *)o->p);
+    } else if (!o->last) {
+        struct vm *v = &w->vms[a->vm];
+        const char *epoch = json_string_value(json_object_get(j, "epoch"));
+        a->row = true;
+        if (epoch && a->verb == V_IMMP)
+            v->epoch = strtoull(epoch, NULL, 10);
+        if (json_is_true(json_object_get(j, "unpublished")))
+            a->ok = true;
+    } else {
+        asked(w, i, a, json_is_true(ok), a->ok,
+            json_string_value(json_object_get(j, "error")));
+    }
+    json_decref(j);
+}
+
+static void
+tes_out_do(struct world *w, uint32_t i, const struct tes_out *o)
+{
+    struct server *s = &w->servers[i];
+    uint64_t at;
+    uint32_t vm;
+    struct event *e;
+    switch ((enum tes_out_type)o->type) {
+    case TES_OUT_FRAME:
+        if (o->size < sizeof(s->sample)) {
+            memcpy(s->sample, o->p, o->size);
+            s->sample_size = o->size;
+        }
+        net_link(w, i, true, o->p, o->size);
+        break;
+    case TES_OUT_TAG:
+        at = w->now + slow_delay(w);
+        if (at < s->last_tagged_at)
+            at = s->last_tagged_at;
+        s->last_tagged_at = at;
+        e = world_push_octets(w, EV_TAGGED, at, i, s->inc, &o->tag, sizeof(o->tag));
+        e->a = o->id;
+        break;
+    case TES_OUT_UNTAG:
+        at = w->now > s->last_tagged_at ? w->now : s->last_tagged_at;
+        vm_of_ifname(o->tag.ifname, &vm);
+        e = world_push(w, EV_TAGGED, at, i, s->inc);
+        e->b = vm + 1;
+        break;
+    case TES_OUT_CONTROL:
+        control_line(w, i, o);
+        break;
+    case TES_OUT_JOURNAL:
+        if (o->size)
+            tab_put(&s->journal, o->key, o->key_size, o->p, o->size);
+        else
+            tab_del(&s->journal, o->key, o->key_size);
+        if (o->id)
+            world_push(w, EV_TES_JOURNAL, w->now + slow_delay(w), i, s->inc)->a = o->id;
+        break;
+    case TES_OUT_COUNTERS:
+        break;
+    }
+}
+
+static uint64_t
+tes_out_hash(uint64_t h, const struct tes_out *o)
+{
+    uint64_t v[] = {o->type, o->id, o->tag.vid, o->tag.pass, o->conn};
+    h = hash_octets(h, v, sizeof(v));
+    return o->size ? hash_octets(h, o->p, o->size) : h;
+}
+
+static void
+tes_feed(struct world *w, uint32_t i, const struct tes_in *in)
+{
+    struct server *s = &w->servers[i];
+    struct tes_out o;
+    uint64_t h = 0;
+    uint32_t outs = 0;
+    if (!s->alive || w->failed)
+        return;
+    tes_input(s->tes, in, w->now);
+    while (tes_output(s->tes, &o)) {
+        h = tes_out_hash(h, &o);
+        tes_out_do(w, i, &o);
+        if (++outs > 100000) {
+            sim_fail(
+                w, "endless", "server=%u: more than %u outputs of one input", i, outs);
+            return;
+        }
+    }
+    sim_hash_u64(w, h);
+    server_wake(w, i, tes_deadline(s->tes));
+}
+
+static void
+tes_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
+{
+    static const char *const cmds[] = {"vm associate", "vm preassociate", "vm suspend",
+        "vm resume", "vm terminate", "vm emigrate", "vm emigrate", "vm immigrate",
+        "vm immigrate"};
+    struct vm *v = &w->vms[vm];
+    uint64_t id = ask_new(w, i, vm, verb)->id;
+    char line[1024], vsi[VSIID_STR], mac[MAC_STR], ip[IP_STR];
+    int n = snprintf(line, sizeof(line), "{\"cmd\":\"%s\",\"vsi\":\"%s\",\"id\":%llu",
+        cmds[verb], vsiid_str(&v->id, vsi), (unsigned long long)id);
+    if (verb == V_ASSOC || verb == V_PRE || verb == V_IMMP || verb == V_IMMA) {
+        n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"if\":\"v%u\"", vm);
+        if (vm % 3 == 1)
+            n +=
+                snprintf(line + n, sizeof(line) - (size_t)n, ",\"vn\":\"vn%u\"", v->vn);
+        else
+            n += snprintf(
+                line + n, sizeof(line) - (size_t)n, ",\"vni\":%u", vni_of(v->vn));
+        if (!v->wild)
+            n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"mac\":\"%s\"",
+                mac_str(&v->mac, mac));
+        if (!v->noip && !v->wild)
+            n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"ips\":[\"%s\"]",
+                ip_str(&v->ip, ip));
+    }
+    if (verb == V_EMIGC)
+        n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"phase\":\"commit\"");
+    if (verb == V_IMMA)
+        n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"phase\":\"asso\"");
+    if ((verb == V_IMMA || verb == V_EMIGC) && v->epoch)
+        n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"epoch\":\"%llu\"",
+            (unsigned long long)v->epoch);
+    if (verb == V_EMIGC || verb == V_IMMA || verb == V_EMIGP || verb == V_IMMP)
+        n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"migration\":\"%llu\"",
+            (unsigned long long)v->migration);
+    n += snprintf(line + n, sizeof(line) - (size_t)n, "}");
+    struct tes_in in = {.type = TES_IN_CONTROL,
+        .conn = 1,
+        .p = (const uint8_t *)line,
+        .size = (uint32_t)n};
+    tes_feed(w, i, &in);
+}
+
+static int
+journal_compare(const void *x, const void *y)
+{
+    const struct tab_row *const *a = x, *const *b = y;
+    return (*a)->seq < (*b)->seq ? -1 : 1;
+}
+
+static void
+tes_boot(struct world *w, uint32_t i)
+{
+    struct server *s = &w->servers[i];
+    const char *uplinks[] = {"up0"};
+    char name[16];
+    struct tes_conf c = {.name = name,
+        .evb_rte = 8,
+        .evb_retries = 3,
+        .evb_rwd = 15,
+        .evb_rka = 17,
+        .reflective_relay = i % 2,
+        .tries = 3,
+        .retry_max_us = 5 * SEC,
+        .uplinks = uplinks,
+        .n_uplinks = 1,
+        .seed = w->sc->seed * 31 + i * 17 + s->inc};
+    struct tab_row **rows = mem_alloc((s->journal.n + 1) * sizeof(*rows)), *r;
+    uint32_t n = 0;
+    snprintf(name, sizeof(name), "tes%u", i);
+    s->tes = tes_new(&c, w->now);
+    for (uint32_t it = 0; (r = tab_each(&s->journal, &it));)
+        rows[n++] = r;
+    qsort(rows, n, sizeof(struct tab_row *), journal_compare);
+    for (uint32_t k = 0; k < n; k++) {
+        uint8_t *p = mem_alloc(rows[k]->val_size + 1);
+        struct tes_in in = {.type = TES_IN_RESTORE, .p = p, .size = rows[k]->val_size};
+        memcpy(p, rows[k]->val, rows[k]->val_size);
+        tes_feed(w, i, &in);
+        mem_free(p);
+    }
+    mem_free(rows);
+    struct tes_in up = {.type = TES_IN_UPLINK, .up = s->up, .mac = s->mac};
+    tes_feed(w, i, &up);
+    struct tes_in done = {.type = TES_IN_RESTORED};
+    tes_feed(w, i, &done);
+}
+
+/* ---- a plain station ---- */
+
+static uint32_t
+vm_of_id(struct world *w, const struct vsiid *id)
+{
+    uint32_t k;
+    memcpy(&k, id->b + 12, 4);
+    return k < w->sc->vms ? k : 0;
+}
+
+static void
+plain_result(struct world *w, uint32_t i, const struct vdp_station_out *o)
+{
+    struct server *s = &w->servers[i];
+    uint32_t vm = vm_of_id(w, &o->key.id);
+    struct ask *a = ask_find(s, o->cookie);
+    sim_hash_u64(w, (uint64_t)o->event << 32 | o->code << 16 | vm);
+    switch (o->event) {
+    case VDP_STATION_FRAME:
+        break;
+    case VDP_STATION_RESULT:
+        if (o->type == VDP_DEASSOC)
+            att_clear(w, i, vm);
+        else if (o->code == VDP_CODE_OK && o->n_entries)
+            att_set(w, i, vm, o->entries[0].vid, o->type == VDP_ASSOC);
+        else if (o->code && !o->keep)
+            att_clear(w, i, vm);
+        if (a)
+            asked(w, i, a, o->code == VDP_CODE_OK,
+                o->has_berth && o->berth.flags & BERTH_FLAG_UNPUBLISHED,
+                vdp_code_str(o->code));
+        else if (o->type != VDP_DEASSOC)
+            TRACE(w, "server=%u vm=%u: result again, code %u", i, vm, o->code);
+        break;
+    case VDP_STATION_TIMEOUT:
+    case VDP_STATION_SUPERSEDED:
+        if (a)
+            asked(w, i, a, false, false,
+                o->event == VDP_STATION_TIMEOUT ? "timeout" : "superseded");
+        if (o->event == VDP_STATION_TIMEOUT)
+            att_clear(w, i, vm);
+        break;
+    case VDP_STATION_LOST:
+    case VDP_STATION_DEASSOC:
+        att_clear(w, i, vm);
+        if (a)
+            asked(w, i, a, false, false, "lost");
+        break;
+    }
+}
+
+static void
+plain_pump(struct world *w, uint32_t i)
+{
+    struct server *s = &w->servers[i];
+    struct vdp_station_out o;
+    struct lldp_evb_out l;
+    if (!s->alive || w->failed)
+        return;
+    while (lldp_evb_output(s->lldp, w->now, &l)) {
+        if (l.event == LLDP_EVB_FRAME) {
+            sim_hash(w, l.frame, l.frame_size);
+            net_link(w, i, true, l.frame, (uint32_t)l.frame_size);
+        } else {
+            vdp_station_set_peer(
+                s->station, &l.state.timers, l.state.berth, l.restarted, w->now);
+        }
+    }
+    while (vdp_station_output(s->station, w->now, &o)) {
+        if (o.event == VDP_STATION_FRAME) {
+            sim_hash(w, o.frame, o.frame_size);
+            if (o.frame_size < sizeof(s->sample)) {
+                memcpy(s->sample, o.frame, o.frame_size);
+                s->sample_size = (uint32_t)o.frame_size;
+            }
+            net_link(w, i, true, o.frame, (uint32_t)o.frame_size);
+        } else {
+            plain_result(w, i, &o);
+        }
+    }
+    uint64_t a = vdp_station_deadline(s->station), b = lldp_evb_deadline(s->lldp);
+    server_wake(w, i, a < b ? a : b);
+}
+
+static void
+plain_boot(struct world *w, uint32_t i)
+{
+    struct server *s = &w->servers[i];
+    struct vdp_station_conf sc = vdp_station_defaults(&s->mac);
+    struct lldp_evb_conf lc = lldp_evb_defaults(LLDP_EVB_STATION, &s->mac);
+    sc.timers = lc.timers =
+        (struct evb_timers){.retries = 3, .rte = 8, .rwd = 15, .rka = 17};
+    sc.tries = 2;
+    sc.max_vsis = 1024;
+    sc.seed = w->sc->seed * 13 + i + s->inc * 1000;
+    lc.group_ids = true;
+    lc.hello = false;
+    s->station = vdp_station_new(&sc, w->now);
+    s->lldp = lldp_evb_new(&lc, w->now);
+    lldp_evb_set_carrier(s->lldp, s->up, w->now);
+    plain_pump(w, i);
+}
+
+static void
+plain_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
+{
+    struct server *s = &w->servers[i];
+    struct vm *v = &w->vms[vm];
+    struct vdp_entry e = {.group = vni_of(v->vn), .mac = v->mac};
+    struct vdp_station_request r = {
+        .key = {.id = v->id, .type_version = 1},
+        .n_entries = 1,
+        .entries = &e,
+        .filter_format = VDP_FILTER_GROUP_MAC
+    };
+    struct ask *a;
+    if (verb == V_EMIGP || verb == V_EMIGC || verb == V_SUSPEND || verb == V_RESUME)
+        return; /* it has no words for them */
+    if (verb == V_TERM && !server_att(w, i, vm, false))
+        return;
+    r.type = verb == V_TERM                    ? VDP_DEASSOC
+             : verb == V_PRE || verb == V_IMMP ? VDP_PREASSOC
+                                               : VDP_ASSOC;
+    r.m = verb == V_IMMP || verb == V_IMMA;
+    if (v->wild)
+        r.filter_format = VDP_FILTER_GROUP;
+    else if (vm % 2) { /* the VN by its VSI type (K2) */
+        r.filter_format = VDP_FILTER_MAC;
+        r.key.type_id = v->vn + 1;
+        e.group = 0;
+    }
+    if (r.filter_format == VDP_FILTER_GROUP)
+        memset(&e.mac, 0, sizeof(e.mac));
+    a = ask_new(w, i, vm, verb);
+    r.cookie = a->id;
+    if (!vdp_station_request(s->station, &r, w->now))
+        asked(w, i, ask_find(s, r.cookie), false, false, "the station refuses");
+    else if (r.type != VDP_DEASSOC)
+        server_att(w, i, vm, true);
+    else
+        att_clear(w, i, vm);
+    plain_pump(w, i);
+}
+
+/* ---- servers ---- */
+
+void
+server_make(struct world *w, uint32_t i)
+{
+    struct server *s = &w->servers[i];
+    s->nve = i / w->sc->ports;
+    s->port = i % w->sc->ports + 1;
+    s->mac = (struct mac){
+        {2, 0xcc, 0, 0, (uint8_t)(i >> 8), (uint8_t)i}
+    };
+    s->up = true;
+    if (rnd(&w->rng, 100) < w->sc->plain)
+        s->kind = SERVER_PLAIN;
+    if (i + 1 < w->n_servers && rnd(&w->rng, 100) < w->sc->hostile)
+        s->kind = SERVER_HOSTILE; /* the last one never is: somebody must be there */
+    tab_init(&s->journal);
+}
+
+void
+server_boot(struct world *w, uint32_t i)
+{
+    struct server *s = &w->servers[i];
+    s->alive = true;
+    s->wake_at = TIMER_NEVER;
+    if (s->kind == SERVER_TES)
+        tes_boot(w, i);
+    else if (s->kind == SERVER_PLAIN)
+        plain_boot(w, i);
+}
+
+static void
+server_stop(struct world *w, uint32_t i)
+{
+    struct server *s = &w->servers[i];
+    (void)w;
+    s->alive = false;
+    tes_free(s->tes);
+    vdp_station_free(s->station);
+    lldp_evb_free(s->lldp);
+    s->tes = NULL;
+    s->station = NULL;
+    s->lldp = NULL;
+    for (uint32_t k = 0; k < s->n_asks; k++)
+        s->asks[k].open = false;
+}
+
+void
+server_crash(struct world *w, uint32_t i, uint64_t down_us)
+{
+    struct server *s = &w->servers[i];
+    if (!s->alive)
+        return;
+    server_stop(w, i);
+    s->inc++;
+    s->last_tagged_at = 0;
+    if (s->kind == SERVER_PLAIN)
+        for (uint32_t k = 0; k < s->n_atts; k++)
+            s->atts[k].used =
+                false; /* it keeps nothing; whoever manages the VMs asks anew */
+    for (uint32_t v = 0; v < w->sc->vms; v++)
+        if (w->vms[v].want == i + 1 && w->vms[v].final == FINAL_ASKED)
+            w->vms[v].final = FINAL_REFUSED;
+    world_push(w, EV_START_SERVER, w->now + down_us, i, 0);
+}
+
+void
+server_done(struct world *w, uint32_t i)
+{
+    struct server *s = &w->servers[i];
+    server_stop(w, i);
+    tab_done(&s->journal);
+    mem_free(s->atts);
+    mem_free(s->asks);
+    mem_free(s->plain);
+}
+
+void
+server_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
+{
+    struct server *s = &w->servers[i];
+    if (!s->alive)
+        return;
+    if (s->kind == SERVER_TES)
+        tes_ask(w, i, vm, verb);
+    else if (s->kind == SERVER_PLAIN)
+        plain_ask(w, i, vm, verb);
+}
+
+void
+server_link(struct world *w, uint32_t i, bool up)
+{
+    struct server *s = &w->servers[i];
+    struct tes_in t = {.type = TES_IN_UPLINK, .up = up, .mac = s->mac};
+    struct nve_in n = {.type = NVE_IN_PORT,
+        .port = s->port,
+        .up = up,
+        .mac = {
+            {2, 0xee, 0, (uint8_t)(s->nve >> 8), (uint8_t)s->nve, (uint8_t)s->port}}};
+    n.mac.b[2] = 0;
+    n.mac.b[3] = (uint8_t)(s->nve >> 8);
+    s->up = up;
+    if (s->alive && s->kind == SERVER_TES)
+        tes_feed(w, i, &t);
+    if (s->alive && s->kind == SERVER_PLAIN) {
+        lldp_evb_set_carrier(s->lldp, up, w->now);
+        plain_pump(w, i);
+    }
+    if (w->nves[s->nve].up)
+        nve_in(w, s->nve, &n);
+}
+
+void
+server_frame(struct world *w, uint32_t i, const uint8_t *p, uint32_t size)
+{
+    struct server *s = &w->servers[i];
+    if (!s->alive || !s->up)
+        return;
+    if (s->kind == SERVER_TES) {
+        struct tes_in in = {.type = TES_IN_FRAME, .p = p, .size = size};
+        tes_feed(w, i, &in);
+    } else if (s->kind == SERVER_PLAIN) {
+        if (size > 14 && p[12] == 0x88 && p[13] == 0xcc)
+            lldp_evb_input(s->lldp, p, size, w->now);
+        else
+            vdp_station_input(s->station, p, size, w->now);
+        plain_pump(w, i);
+    }
+}
+
+/* What nobody should send: noise, and honest frames with bits turned over. */
+void
+server_garbage(struct world *w, uint32_t i, uint32_t n)
+{
+    uint8_t p[300];
+    while (n--) {
+        uint32_t size = 14 + (uint32_t)rnd(&w->rng, sizeof(p) - 14);
+        const struct server *from = &w->servers[rnd(&w->rng, w->n_servers)];
+        rng_bytes(&w->rng, p, sizeof(p));
+        memcpy(p, eth_mac_ncb.b, 6);
+        memcpy(p + 6, w->servers[i].mac.b, 6);
+        p[12] = 0x89;
+        p[13] = 0x40;
+        if (rng_chance(&w->rng, 200000)) {
+            p[12] = 0x88;
+            p[13] = 0xcc;
+        } else if (rng_chance(&w->rng, 700000) && from->sample_size > 40) {
+            size = from->sample_size;
+            memcpy(p, from->sample, size);
+            /* never a claim in somebody's name: its VSIs are another's */
+            for (uint32_t k = 14; k < size; k++)
+                if (k > 40 && rng_chance(&w->rng, 300000))
+                    p[k] = (uint8_t)(0xa0 | rnd(&w->rng, 96));
+            p[rnd(&w->rng, size - 14) + 14] ^= (uint8_t)(1u << rnd(&w->rng, 8));
+            for (uint32_t k = 14; k + 6 < size; k++)
+                if (p[k] == 2 && p[k + 1] == 0 && p[k + 2] == 0)
+                    p[k] = 6;
+            memcpy(p + 6, w->servers[i].mac.b, 6);
+        }
+        net_link(w, i, true, p, size);
+    }
+}
+
+static void
+tagged(struct world *w, struct event *e)
+{
+    struct server *s = &w->servers[e->node];
+    uint32_t vm;
+    if (s->inc != e->inc)
+        return;
+    if (e->b) {
+        att_clear(w, e->node, e->b - 1);
+        return;
+    }
+    struct tes_tag t;
+    memcpy(&t, e->p, sizeof(t));
+    vm_of_ifname(t.ifname, &vm);
+    att_set(w, e->node, vm, t.vid, t.pass);
+    struct tes_in in = {.type = TES_IN_TAGGED, .id = e->a};
+    tes_feed(w, e->node, &in);
+}
+
+void
+server_event(struct world *w, struct event *e)
+{
+    struct server *s = &w->servers[e->node];
+    bool mine = s->alive && s->inc == e->inc;
+    switch (e->type) {
+    case EV_WAKE_SERVER:
+        if (!mine || s->wake_at != e->at)
+            break;
+        s->wake_at = TIMER_NEVER;
+        if (w->now != w->same_us) {
+            w->same_us = w->now;
+            w->same_n = 0;
+        }
+        if (++w->same_n > 200000)
+            sim_fail(w, "livelock", "server=%u: the deadline does not move", e->node);
+        asks_check(w, e->node);
+        if (s->kind == SERVER_TES)
+            tes_feed(w, e->node, &(struct tes_in){.type = TES_IN_TICK});
+        else
+            plain_pump(w, e->node);
+        break;
+    case EV_FRAME_SERVER:
+        server_frame(w, e->node, e->p, e->size);
+        break;
+    case EV_DATA_SERVER:
+        if (s->up)
+            server_data(w, e->node, e->a, e->p, e->size);
+        break;
+    case EV_TAGGED:
+        if (mine)
+            tagged(w, e);
+        break;
+    case EV_TES_JOURNAL:
+        if (mine)
+            tes_feed(
+                w, e->node, &(struct tes_in){.type = TES_IN_JOURNAL_DONE, .id = e->a});
+        break;
+    case EV_START_SERVER:
+        if (!s->alive)
+            server_boot(w, e->node);
+        break;
+    case EV_LINK:
+        if (s->link_until <= w->now)
+            server_link(w, e->node, true);
+        break;
+    }
+}
+
+/* ---- frames of VMs ---- */
+
+static void
+put_u32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v >> 24);
+    p[1] = (uint8_t)(v >> 16);
+    p[2] = (uint8_t)(v >> 8);
+    p[3] = (uint8_t)v;
+}
+
+static uint32_t
+get_u32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+bool
+frame_truth(const uint8_t *p, uint32_t size, uint32_t *vn, uint32_t *seq)
+{
+    uint32_t at = size >= 14 && p[12] == 8 && p[13] == 6 ? 42 : 14;
+    if (size < at + 12 || get_u32(p + at) != MAGIC)
+        return false;
+    *vn = get_u32(p + at + 4);
+    *seq = get_u32(p + at + 8);
+    return true;
+}
+
+static void
+mark(uint8_t *p, uint32_t vn, uint32_t seq)
+{
+    put_u32(p, MAGIC);
+    put_u32(p + 4, vn);
+    put_u32(p + 8, seq);
+}
+
+uint32_t
+frame_make(
+    uint8_t *p, const struct mac *dst, const struct mac *src, uint32_t vn, uint32_t seq)
+{
+    memset(p, 0, 60);
+    memcpy(p, dst->b, 6);
+    memcpy(p + 6, src->b, 6);
+    p[12] = 0x08; /* IPv4 by name only */
+    mark(p + 14, vn, seq);
+    return 60;
+}
+
+static uint32_t
+arp_make(uint8_t *p, uint8_t op, const struct mac *dst, const struct vm *from,
+    const struct mac *tmac, const struct ip *tip, uint32_t seq)
+{
+    struct wr o = wr_of(p, 64);
+    struct arp a = {.op = op,
+        .sender_mac = from->mac,
+        .target_mac = *tmac,
+        .sender_ip = from->ip,
+        .target_ip = *tip};
+    memset(p, 0, 64);
+    eth_encode(&o, &(struct eth){.dst = *dst, .src = from->mac, .type = ETH_TYPE_ARP});
+    arp_encode(&o, &a);
+    mark(p + 42, from->vn, seq);
+    return 60;
+}
+
+static void
+server_send(struct world *w, uint32_t i, uint32_t vid, const uint8_t *p, uint32_t size)
+{
+    struct server *s = &w->servers[i];
+    if (!s->up || (!w->calm && rng_chance(&w->net, w->sc->loss)))
+        return;
+    struct event *e =
+        world_push_octets(w, EV_DATA_NVE, w->now + net_delay(w), s->nve, 0, p, size);
+    e->a = s->port;
+    e->b = vid;
+    e->c = i;
+}
+
+/* From where the VM runs. The number of the frame, or 0: it could not leave. */
+uint32_t
+guest_send(struct world *w, uint32_t vm, uint32_t to, enum frame_kind kind)
+{
+    struct vm *v = &w->vms[vm], *t = &w->vms[to];
+    static const struct mac all =
+                                {
+                                    {255, 255, 255, 255, 255, 255}
+    },
+                            none;
+    struct attachment *a = v->run ? server_att(w, v->run - 1, vm, false) : NULL;
+    uint32_t seq, size = 0;
+    uint8_t p[64];
+    if (!a || !a->pass || !a->vid)
+        return 0;
+    seq = ++w->frame_seq;
+    switch (kind) {
+    case FRAME_UNICAST:
+        size = frame_make(p, &t->mac, &v->mac, v->vn, seq);
+        break;
+    case FRAME_BROADCAST:
+        size = frame_make(p, &all, &v->mac, v->vn, seq);
+        break;
+    case FRAME_ARP:
+        size = arp_make(p, ARP_REQUEST, &all, v, &none, &t->ip, seq);
+        break;
+    case FRAME_GARP:
+        size = arp_make(p, ARP_REQUEST, &all, v, &none, &v->ip, seq);
+        break;
+    }
+    TRACE(
+        w, "vm=%u sends frame %u kind %u to vm=%u, tag %u", vm, seq, kind, to, a->vid);
+    server_send(w, v->run - 1, a->vid, p, size);
+    return seq;
+}
+
+static void
+vm_takes(struct world *w, uint32_t i, uint32_t vm, uint32_t vid, const uint8_t *p,
+    uint32_t size)
+{
+    struct vm *v = &w->vms[vm];
+    uint32_t vn, seq = 0;
+    struct rd r = rd_of(p, size);
+    struct eth eth;
+    struct arp arp;
+    if (frame_truth(p, size, &vn, &seq) && vn != v->vn) {
+        sim_fail(w, "P5", "server=%u vm=%u of vn=%u takes frame %u of vn=%d by tag %u",
+            i, vm, v->vn, seq, (int)vn, vid);
+        return;
+    }
+    if (v->run != i + 1)
+        return; /* it is not here any more: a late frame */
+    w->n_delivered++;
+    TRACE(w, "vm=%u takes frame %u", vm, seq);
+    if (!eth_decode(&r, &eth) || eth.type != ETH_TYPE_ARP || !arp_decode(&r, &arp)) {
+        if (seq > v->got_seq)
+            v->got_seq = seq;
+        return;
+    }
+    if (arp.op == ARP_REPLY) {
+        v->arp_mac = arp.sender_mac;
+        v->arp_from++;
+    } else if (ip_equal(&arp.target_ip, &v->ip) &&
+               !mac_equal(&arp.sender_mac, &v->mac)) {
+        uint8_t reply[64];
+        uint32_t n = arp_make(reply, ARP_REPLY, &arp.sender_mac, v, &arp.sender_mac,
+            &arp.sender_ip, ++w->frame_seq);
+        struct attachment *a = server_att(w, i, vm, false);
+        if (a && a->pass && a->vid)
+            server_send(w, i, a->vid, reply, n);
+    }
+}
+
+void
+server_data(struct world *w, uint32_t i, uint32_t vid, const uint8_t *p, uint32_t size)
+{
+    struct server *s = &w->servers[i];
+    bool group = p[0] & 1;
+    for (uint32_t k = 0; k < s->n_atts; k++) {
+        const struct attachment *a = &s->atts[k];
+        if (!a->used || !a->vid || a->vid != vid)
+            continue;
+        if ((group && memcmp(p + 6, w->vms[a->vm].mac.b, 6) != 0) ||
+            memcmp(p, w->vms[a->vm].mac.b, 6) == 0)
+            vm_takes(w, i, a->vm, vid, p, size);
+    }
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The simulator: whole NVEs, agents, plain stations and an authority in one process
+ * under virtual time, everything drawn from one seed. world.c owns time and the queue
+ * of events; net.c is wires, streams and datagrams with their faults; dpmodel.c carries
+ * out struct dp_op as core/dp.h says and forwards frames; nodes.c and servers.c run the
+ * nodes and keep what survives their crashes; work.c makes and reads the list of
+ * operations; props.c asserts. Nothing here reads a clock. */
+#ifndef BERTH_TEST_SIM_H
+#define BERTH_TEST_SIM_H
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "core/edge.h"
+#include "nva/node.h"
+#include "nve/node.h"
+#include "proto/lldp_evb.h"
+#include "proto/vdp_station.h"
+#include "tes/node.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MS  UINT64_C(1000)
+#define SEC UINT64_C(1000000)
+
+/* ---- tables keyed by octets (tab.c) ---- */
+#define TAB_KEY 40
+struct tab_row {
+    uint8_t key_size, key[TAB_KEY];
+    uint32_t gen;
+    uint64_t seq;
+    void *val; /* owned */
+    uint32_t val_size;
+};
+struct tab {
+    struct pool pool;
+    struct map map;
+    uint8_t *live;
+    uint32_t top, n;
+    uint64_t seq;
+};
+void tab_init(struct tab *t);
+void tab_done(struct tab *t);
+struct tab_row *tab_find(const struct tab *t, const void *key, size_t size);
+struct tab_row *tab_put(
+    struct tab *t, const void *key, size_t size, const void *val, uint32_t val_size);
+bool tab_del(struct tab *t, const void *key, size_t size);
+struct tab_row *tab_each(const struct tab *t, uint32_t *it); /* deleting is fine */
+
+/* ---- what is simulated ---- */
+enum verb { /* a: VM or node, b: server or microseconds; see work.c */
+    V_ASSOC,
+    V_PRE,
+    V_SUSPEND,
+    V_RESUME,
+    V_TERM,
+    V_EMIGP,
+    V_EMIGC,
+    V_IMMP,
+    V_IMMA,
+    V_SEND,
+    V_ARP,
+    V_BCAST,
+    V_GARP,
+    V_SPOOF,
+    V_GARBAGE,
+    V_CRASH_NVE,
+    V_CRASH_NVA,
+    V_CRASH_TES,
+    V_FLAP,
+    V_PART,
+    V_CUT,
+    V_VN_DEL,
+    V_VN_PUT,
+    V_N
+};
+extern const char *const verb_names[V_N];
+struct op {
+    uint64_t at_us;
+    uint8_t verb;
+    uint32_t a, b;
+};
+#define MAX_OPS 200000
+struct scenario {
+    uint64_t seed;
+    uint32_t nves, ports, vns, vms, chaos_s;
+    uint32_t loss, dup, cut;    /* per million: frames and datagrams lost, doubled */
+    uint64_t delay_us, slow_us; /* links; completions */
+    uint32_t plain, hostile, wild, small_tags, pull, centralised, noips; /* percent */
+    uint32_t domain_shared, native_vn, berth_only, soak;
+    struct op *ops;
+    uint32_t n_ops;
+};
+void scenario_make(struct scenario *s, uint64_t seed, uint32_t nves, uint32_t vms);
+bool scenario_read(struct scenario *s, const char *path);
+void scenario_write(const struct scenario *s, FILE *f, const char *why);
+void scenario_done(struct scenario *s);
+
+enum ev_type {
+    EV_WAKE_NVE,
+    EV_WAKE_NVA,
+    EV_WAKE_SERVER,
+    EV_FRAME_NVE,
+    EV_FRAME_SERVER,
+    EV_DATA_NVE,
+    EV_DATA_SERVER,
+    EV_OVERLAY,
+    EV_DP,
+    EV_DP_EVENT,
+    EV_JOURNAL,
+    EV_TAGGED,
+    EV_TES_JOURNAL,
+    EV_STORE,
+    EV_STREAM_NVE,
+    EV_STREAM_NVA,
+    EV_STREAM_OPEN,
+    EV_STREAM_FAIL,
+    EV_CLOSED_NVE,
+    EV_CLOSED_NVA,
+    EV_BLOCKED,
+    EV_UDP_NVE,
+    EV_UDP_NVA,
+    EV_OP,
+    EV_START_NVE,
+    EV_START_NVA,
+    EV_START_SERVER,
+    EV_LINK,
+    EV_FINAL,
+    EV_N
+};
+extern const char *const ev_names[EV_N];
+struct event {
+    uint64_t at, seq;
+    uint8_t type;
+    uint32_t node, inc, a, b;
+    uint64_t c;
+    int status;
+    uint8_t *p; /* owned by the queue */
+    uint32_t size;
+};
+
+struct vm {
+    uint32_t vn, k; /* k: its number inside its VN; MAC and IP repeat in other VNs */
+    struct vsiid id;
+    struct mac mac;
+    struct ip ip;
+    bool wild, noip;
+    uint32_t run;   /* server + 1 where it runs, 0: nowhere */
+    uint64_t epoch; /* of the last Immigrate(pre) that was answered */
+    uint64_t migration;
+    uint32_t want; /* final phase: server + 1 */
+    uint8_t final; /* enum final_state */
+    uint64_t confirmed_us;
+    uint32_t got_seq;  /* last data frame taken while it ran here */
+    uint32_t arp_from; /* VM + 1 that answered last */
+    struct mac arp_mac;
+};
+enum final_state { FINAL_NOT, FINAL_ASKED, FINAL_OK, FINAL_REFUSED, FINAL_UNPUBLISHED };
+
+struct attachment { /* what a server does with the frames of a VM */
+    uint32_t vm, vid;
+    bool used, pass;
+    char ifname[16];
+};
+struct ask { /* a request of an agent that waits for its answer */
+    uint32_t vm;
+    uint8_t verb;
+    uint64_t at_us;
+    bool open, ok, row;
+    uint64_t id;
+};
+enum server_kind { SERVER_TES, SERVER_PLAIN, SERVER_HOSTILE };
+struct server {
+    uint8_t kind;
+    uint32_t nve, port, inc;
+    struct mac mac;
+    bool up, alive;
+    uint64_t link_until;
+    struct tes *tes;
+    struct vdp_station *station; /* PLAIN */
+    struct lldp_evb *lldp;
+    struct tab journal;
+    uint64_t wake_at;
+    struct attachment *atts;
+    uint32_t n_atts;
+    struct ask *asks;
+    uint32_t n_asks;
+    uint64_t next_ask;
+    uint32_t *plain; /* PLAIN: VMs that it has asked for, to ask again after a crash */
+    uint32_t n_plain;
+    uint64_t last_tagged_at;
+    uint8_t sample[256]; /* a frame it has sent, for forgeries */
+    uint32_t sample_size;
+};
+struct conn {
+    uint64_t id;
+    uint32_t nve, nve_inc, nva_inc;
+    bool open, nva_knows, blocked;
+    uint64_t last[2]; /* time of the last octets under way, per direction */
+    uint32_t in_flight;
+};
+struct dp_queue {
+    uint64_t last;
+    uint32_t n;
+};
+struct nve_node {
+    struct nve *nve;
+    uint32_t inc;
+    bool up;
+    uint64_t started;
+    struct ip vtep;
+    struct tab journal;
+    struct tab dp; /* data plane: survives */
+    uint32_t dp_gen;
+    bool dp_sync;
+    struct dp_queue dpq;
+    uint64_t journal_last, wake_at, part_until, asked_at;
+    struct tab asked; /* rate limit of events: key -> time */
+    uint64_t conn;
+    char name[16];
+    struct nve_port_conf *ports;
+    uint32_t (*vid_reserved)[4];
+    uint64_t counters[DPC_N];
+};
+struct recorder;
+struct nva_node {
+    struct nva *nva;
+    uint32_t inc;
+    bool up;
+    struct tab vns, epochs, nves; /* the store */
+    uint64_t hwm, store_last, wake_at;
+    struct tab granted; /* (vni, mac) -> highest epoch and its migration id */
+};
+struct world {
+    const struct scenario *sc;
+    struct rng rng, net;
+    uint64_t now, seq, steps, hash;
+    struct event *heap;
+    uint32_t n_heap, cap_heap;
+    struct nve_node *nves;
+    struct server *servers;
+    uint32_t n_servers;
+    struct nva_node nva;
+    struct vm *vms;
+    struct tab conns; /* id -> struct conn */
+    uint64_t next_conn;
+    bool calm;  /* no more faults */
+    bool quiet; /* all is at rest: the strict properties hold */
+    uint32_t frame_seq;
+    uint64_t same_us;
+    uint32_t same_n;
+    /* failure */
+    bool failed;
+    char property[40], why[600];
+    /* trace */
+    bool tracing, verbose;
+    char **ring;
+    uint32_t n_ring, at_ring;
+    struct recorder *rec;
+    uint32_t rec_kind, rec_node;
+    uint64_t n_delivered, n_forwarded, n_relayed;
+    uint32_t step_outs;
+    uint64_t counts[V_N], oks[V_N], refusals;
+};
+
+/* world.c */
+bool world_run(struct world *w, const struct scenario *s); /* false: w->failed */
+void world_done(struct world *w);
+struct event *world_push(
+    struct world *w, uint8_t type, uint64_t at, uint32_t node, uint32_t inc);
+struct event *world_push_octets(struct world *w, uint8_t type, uint64_t at,
+    uint32_t node, uint32_t inc, const void *p, size_t size);
+void sim_fail(struct world *w, const char *property, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void sim_trace(struct world *w, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+#define TRACE(w, ...)                                                                  \
+    do {                                                                               \
+        if ((w)->tracing)                                                              \
+            sim_trace(w, __VA_ARGS__);                                                 \
+    } while (0)
+void sim_hash(struct world *w, const void *p, size_t size);
+void sim_hash_u64(struct world *w, uint64_t v);
+uint64_t hash_octets(uint64_t h, const void *p, size_t size);
+uint64_t rnd(struct rng *r, uint64_t below);            /* 0 .. below-1; below 0: 0 */
+void world_advance(struct world *w, uint64_t until_us); /* runs events until then */
+
+/* nodes.c */
+void nve_make(struct world *w, uint32_t i);
+void nve_boot(struct world *w, uint32_t i);
+void nve_crash(struct world *w, uint32_t i, uint64_t down_us);
+void nve_in(struct world *w, uint32_t i, const struct nve_in *in);
+void nva_make(struct world *w);
+void nva_boot(struct world *w);
+void nva_crash(struct world *w, uint64_t down_us);
+void nva_feed(struct world *w, const struct nva_in *in);
+void nodes_event(struct world *w, struct event *e);
+void nodes_done(struct world *w);
+void recorder_check(struct world *w);
+void recorder_done(struct world *w);
+uint64_t dp_op_hash(uint64_t h, const struct dp_op *op);
+
+/* servers.c */
+void server_make(struct world *w, uint32_t i);
+void server_boot(struct world *w, uint32_t i);
+void server_crash(struct world *w, uint32_t i, uint64_t down_us);
+void server_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb);
+void server_event(struct world *w, struct event *e);
+void server_link(struct world *w, uint32_t i, bool up);
+void server_frame(struct world *w, uint32_t i, const uint8_t *p, uint32_t size);
+void server_done(struct world *w, uint32_t i);
+struct attachment *server_att(struct world *w, uint32_t i, uint32_t vm, bool make);
+void server_garbage(struct world *w, uint32_t i, uint32_t n);
+/* Frames of VMs. */
+enum frame_kind { FRAME_UNICAST, FRAME_BROADCAST, FRAME_ARP, FRAME_GARP };
+#define VN_HOSTILE 0xffffffffu
+uint32_t guest_send(struct world *w, uint32_t vm, uint32_t to, enum frame_kind kind);
+void server_data(
+    struct world *w, uint32_t i, uint32_t vid, const uint8_t *p, uint32_t size);
+bool frame_truth(const uint8_t *p, uint32_t size, uint32_t *vn, uint32_t *seq);
+uint32_t frame_make(uint8_t *p, const struct mac *dst, const struct mac *src,
+    uint32_t vn, uint32_t seq);
+
+/* net.c */
+uint64_t net_delay(struct world *w);
+uint64_t slow_delay(struct world *w);
+void net_link(
+    struct world *w, uint32_t server, bool to_nve, const uint8_t *p, uint32_t size);
+void net_connect(struct world *w, uint32_t nve);
+void net_write(
+    struct world *w, uint64_t conn, bool to_nva, const uint8_t *p, uint32_t size);
+void net_close(struct world *w, uint64_t conn, bool by_nva);
+void net_cut(struct world *w, uint64_t conn);
+void net_cut_all(struct world *w, uint32_t nve, bool all);
+void net_udp(struct world *w, uint32_t from, uint32_t dst, uint16_t from_port,
+    uint16_t to_port, const uint8_t *p, uint32_t size); /* sc->nves: the authority */
+void net_event(struct world *w, struct event *e);
+
+/* dpmodel.c */
+void dp_apply(struct world *w, uint32_t nve, const struct dp_op *op);
+void dp_from_port(struct world *w, uint32_t nve, uint32_t port, uint32_t vid,
+    const uint8_t *p, uint32_t size);
+void dp_from_overlay(struct world *w, uint32_t nve, uint32_t from, uint32_t vni,
+    uint32_t ttl, const uint8_t *p, uint32_t size);
+struct dp_fdb {
+    uint8_t kind;
+    uint16_t vid;
+    uint32_t port, from; /* from: NVE number of vtep + 1 */
+    struct ip vtep;
+};
+const struct dp_fdb *dp_fdb(
+    const struct nve_node *n, uint32_t vni, const struct mac *mac);
+uint32_t dp_count(const struct nve_node *n, char kind);
+uint32_t vtep_nve(const struct world *w, const struct ip *ip); /* number + 1, 0: none */
+
+/* work.c */
+void work_op(struct world *w, const struct op *o);
+
+/* props.c */
+void props_rest(struct world *w);  /* P2, P3 at rest */
+void props_final(struct world *w); /* place every VM, assert delivery, end all, leaks */
+static inline uint32_t
+vni_of(uint32_t vn)
+{
+    return 100 + vn;
+}
+#endif

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What happens in a world: made from a seed, carried out, written and read as text:
+ *   key value            the world
+ *   op <us> <verb> a b   one operation
+ * Lines that begin with # are comments. */
+#include "sim.h"
+#include <stddef.h>
+#include <stdlib.h>
+
+const char *const verb_names[V_N] = {"associate", "preassociate", "suspend", "resume",
+    "terminate", "emigrate-prepare", "emigrate-commit", "immigrate-pre",
+    "immigrate-asso", "send", "arp", "broadcast", "garp", "spoof", "garbage",
+    "crash-nve", "crash-nva", "crash-tes", "flap", "partition", "cut", "vn-del",
+    "vn-put"};
+
+/* ---- making ---- */
+
+struct maker {
+    struct scenario *s;
+    struct rng rng;
+    uint32_t *place; /* server + 1 per VM */
+    uint32_t cap, n_servers;
+};
+
+static void
+add(struct maker *m, uint64_t at, uint8_t verb, uint32_t a, uint32_t b)
+{
+    struct scenario *s = m->s;
+    if (s->n_ops == m->cap) {
+        m->cap = m->cap ? m->cap * 2 : 64;
+        s->ops = mem_grow(s->ops, m->cap * sizeof(*s->ops));
+    }
+    s->ops[s->n_ops++] = (struct op){at, verb, a, b};
+}
+
+/* The orders of requirements 4.1, and some that nobody should use. */
+static void
+migrate(struct maker *m, uint64_t at, uint32_t vm, uint32_t from, uint32_t to)
+{
+    uint64_t gap = 1 + rnd(&m->rng, rnd(&m->rng, 2) ? 20 * MS : 800 * MS);
+    bool commit_late = rnd(&m->rng, 3) == 0;
+    add(m, at, V_IMMP, vm, to);
+    if (rnd(&m->rng, 4))
+        add(m, at + gap, V_EMIGP, vm, from);
+    if (!commit_late)
+        add(m, at + 2 * gap, V_EMIGC, vm, from);
+    if (rnd(&m->rng, 6) == 0) { /* it fails: roll back (E2, F6) */
+        if (rnd(&m->rng, 2))
+            add(m, at + 2 * gap + rnd(&m->rng, gap), V_IMMA, vm, to);
+        add(m, at + 3 * gap, V_RESUME, vm, from);
+        add(m, at + 4 * gap, V_TERM, vm, to);
+        return;
+    }
+    add(m, at + 2 * gap + rnd(&m->rng, gap), V_IMMA, vm, to);
+    if (commit_late)
+        add(m, at + 3 * gap, V_EMIGC, vm, from);
+    if (rnd(&m->rng, 5))
+        add(m, at + 4 * gap, V_TERM, vm, from);
+    m->place[vm] = to + 1;
+}
+
+static void
+vm_op(struct maker *m, uint64_t at)
+{
+    uint32_t vm = (uint32_t)rnd(&m->rng, m->s->vms), place = m->place[vm];
+    uint32_t to = (uint32_t)rnd(&m->rng, m->n_servers);
+    uint32_t dice = (uint32_t)rnd(&m->rng, 100);
+    if (!place || dice < 12) { /* attach; elsewhere: a move that nobody announced */
+        if (rnd(&m->rng, 4) == 0)
+            add(m, at, V_PRE, vm, to);
+        add(m, at + rnd(&m->rng, 300 * MS), V_ASSOC, vm, to);
+        m->place[vm] = to + 1;
+    } else if (dice < 35) {
+        migrate(m, at, vm, place - 1, to);
+    } else if (dice < 45) {
+        add(m, at, V_SUSPEND, vm, place - 1);
+        if (rnd(&m->rng, 4))
+            add(m, at + rnd(&m->rng, 3 * SEC), V_RESUME, vm, place - 1);
+    } else if (dice < 55) {
+        add(m, at, V_TERM, vm, place - 1);
+        m->place[vm] = 0;
+    } else if (dice < 60) {
+        add(m, at, (uint8_t)(V_ASSOC + rnd(&m->rng, V_IMMA + 1)), vm, to);
+    } else if (dice < 75) {
+        add(m, at, V_SEND, vm, (uint32_t)rnd(&m->rng, m->s->vms));
+    } else if (dice < 82) {
+        add(m, at, V_ARP, vm, (uint32_t)rnd(&m->rng, m->s->vms));
+    } else if (dice < 90) {
+        add(m, at, V_GARP, vm, 0);
+    } else {
+        add(m, at, V_BCAST, vm, 0);
+    }
+}
+
+static void
+fault_op(struct maker *m, uint64_t at)
+{
+    uint32_t down =
+        (uint32_t)(10 * MS + rnd(&m->rng, rnd(&m->rng, 3) ? 500 * MS : 5 * SEC));
+    uint32_t nve = (uint32_t)rnd(&m->rng, m->s->nves);
+    uint32_t server = (uint32_t)rnd(&m->rng, m->n_servers);
+    switch (rnd(&m->rng, 9)) {
+    case 0:
+        add(m, at, V_CRASH_NVE, nve, down);
+        break;
+    case 1:
+        add(m, at, V_CRASH_NVA, 0, down);
+        break;
+    case 2:
+        add(m, at, V_CRASH_TES, server, down);
+        break;
+    case 3:
+    case 4:
+        add(m, at, V_FLAP, server, down);
+        break;
+    case 5:
+        add(m, at, V_PART, nve, down * 2);
+        break;
+    case 6:
+        add(m, at, V_CUT, nve, 0);
+        break;
+    case 7:
+        add(m, at, V_GARBAGE, server, 1 + (uint32_t)rnd(&m->rng, 20));
+        break;
+    case 8:
+        add(m, at, V_SPOOF, server, (uint32_t)rnd(&m->rng, m->s->vms));
+        break;
+    }
+}
+
+static int
+op_compare(const void *x, const void *y)
+{
+    const struct op *a = x, *b = y;
+    return a->at_us < b->at_us ? -1 : a->at_us > b->at_us;
+}
+
+void
+scenario_make(struct scenario *s, uint64_t seed, uint32_t nves, uint32_t vms)
+{
+    struct maker m = {.s = s};
+    uint32_t n, faults;
+    memset(s, 0, sizeof(*s));
+    rng_seed(&m.rng, seed ^ 0x5ca1ab1e);
+    s->seed = seed;
+    s->nves = nves ? nves : 1 + (uint32_t)rnd(&m.rng, 4);
+    s->ports = 1 + (uint32_t)rnd(&m.rng, 3);
+    s->vns = 1 + (uint32_t)rnd(&m.rng, 3);
+    s->vms = vms ? vms : 1 + (uint32_t)rnd(&m.rng, 8);
+    s->chaos_s = 5 + (uint32_t)rnd(&m.rng, 25);
+    if (vms > 1000) { /* the scale mode: many VMs, few of them in trouble */
+        s->vns = vms / 50;
+        s->ports = 4;
+        s->chaos_s = 10;
+    }
+    switch (rnd(&m.rng, 4)) { /* a quarter of the worlds has good wires */
+    case 0:
+        s->delay_us = 300;
+        break;
+    case 1:
+        s->loss = s->dup = 10000;
+        s->delay_us = 2 * MS;
+        break;
+    default:
+        s->loss = (uint32_t)rnd(&m.rng, 200000);
+        s->dup = (uint32_t)rnd(&m.rng, 200000);
+        s->delay_us = rnd(&m.rng, 20 * MS);
+        break;
+    }
+    s->slow_us = rnd(&m.rng, 3) ? rnd(&m.rng, 5 * MS) : rnd(&m.rng, 300 * MS);
+    s->plain = rnd(&m.rng, 2) ? 0 : (uint32_t)rnd(&m.rng, 101);
+    s->hostile = rnd(&m.rng, 3) ? 0 : 30;
+    s->wild = rnd(&m.rng, 4) ? 0 : 30;
+    s->small_tags = rnd(&m.rng, 4) ? 0 : 50;
+    s->pull = rnd(&m.rng, 4) ? 0 : 60;
+    s->centralised = rnd(&m.rng, 3) ? 0 : 60;
+    s->noips = rnd(&m.rng, 2) ? 0 : 60;
+    s->domain_shared = rnd(&m.rng, 3) == 0;
+    m.n_servers = s->nves * s->ports;
+    m.place = mem_alloc(s->vms * sizeof(*m.place));
+    n = s->chaos_s * (1 + (uint32_t)rnd(&m.rng, 4)) + (vms > 1000 ? vms : 0);
+    faults = rnd(&m.rng, 4) ? n / (3 + (uint32_t)rnd(&m.rng, 10)) : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t at = SEC + ((uint64_t)s->chaos_s - 2) * SEC * i / n;
+        vm_op(&m, at + rnd(&m.rng, 50 * MS));
+    }
+    for (uint32_t i = 0; i < faults; i++)
+        fault_op(&m, SEC + rnd(&m.rng, ((uint64_t)s->chaos_s - 2) * SEC));
+    qsort(s->ops, s->n_ops, sizeof(*s->ops), op_compare);
+    mem_free(m.place);
+}
+
+void
+scenario_done(struct scenario *s)
+{
+    mem_free(s->ops);
+    s->ops = NULL;
+    s->n_ops = 0;
+}
+
+/* ---- text ---- */
+
+#define WORDS(X)                                                                       \
+    X(nves)                                                                            \
+    X(ports) X(vns) X(vms) X(chaos_s) X(loss) X(dup) X(plain) X(hostile) X(wild)       \
+        X(small_tags) X(pull) X(centralised) X(noips) X(domain_shared)
+
+void
+scenario_write(const struct scenario *s, FILE *f, const char *why)
+{
+    fprintf(f, "# %s\nseed %llu\n", why, (unsigned long long)s->seed);
+#define X(word) fprintf(f, #word " %u\n", s->word);
+    WORDS(X)
+#undef X
+    fprintf(f, "delay_us %llu\nslow_us %llu\n", (unsigned long long)s->delay_us,
+        (unsigned long long)s->slow_us);
+    for (uint32_t i = 0; i < s->n_ops; i++)
+        fprintf(f, "op %llu %s %u %u\n", (unsigned long long)s->ops[i].at_us,
+            verb_names[s->ops[i].verb], s->ops[i].a, s->ops[i].b);
+}
+
+static bool
+read_op(struct maker *m, const char *line)
+{
+    unsigned long long at;
+    unsigned a, b;
+    char verb[32];
+    if (sscanf(line, "op %llu %31s %u %u", &at, verb, &a, &b) != 4)
+        return false;
+    for (uint8_t v = 0; v < V_N; v++)
+        if (strcmp(verb, verb_names[v]) == 0) {
+            add(m, at, v, a, b);
+            return true;
+        }
+    return false;
+}
+
+bool
+scenario_read(struct scenario *s, const char *path)
+{
+    FILE *f = fopen(path, "r");
+    struct maker m = {.s = s};
+    char line[256], word[32];
+    unsigned long long value;
+    bool good = f != NULL;
+    memset(s, 0, sizeof(*s));
+    while (good && fgets(line, sizeof(line), f)) {
+        if (line[0] == '#' || line[0] == '\n')
+            continue;
+        if (strncmp(line, "op ", 3) == 0) {
+            good = read_op(&m, line);
+            continue;
+        }
+        good = sscanf(line, "%31s %llu", word, &value) == 2;
+        if (strcmp(word, "seed") == 0)
+            s->seed = value;
+        else if (strcmp(word, "delay_us") == 0)
+            s->delay_us = value;
+        else if (strcmp(word, "slow_us") == 0)
+            s->slow_us = value;
+#define X(name) else if (strcmp(word, #name) == 0) s->name = (uint32_t)value;
+        WORDS(X)
+#undef X
+        else good = false;
+    }
+    if (f)
+        fclose(f);
+    return good && s->nves && s->ports && s->vns && s->vms && s->chaos_s;
+}
+
+/* ---- carrying out ---- */
+
+static uint32_t
+honest(const struct world *w, uint32_t server)
+{
+    server %= w->n_servers;
+    while (w->servers[server].kind == SERVER_HOSTILE)
+        server = (server + 1) % w->n_servers;
+    return server;
+}
+
+static void
+spoof(struct world *w, uint32_t server, uint32_t vm)
+{
+    struct server *s = &w->servers[server];
+    struct vm *v = &w->vms[vm], *t = &w->vms[rnd(&w->net, w->sc->vms)];
+    uint8_t p[64];
+    if (s->kind != SERVER_HOSTILE || !s->up)
+        return;
+    for (uint32_t vid = 0; vid < 10; vid++) {
+        uint32_t size = frame_make(p, &t->mac, &v->mac, VN_HOSTILE, ++w->frame_seq);
+        struct event *e = world_push_octets(
+            w, EV_DATA_NVE, w->now + net_delay(w), s->nve, 0, p, size);
+        e->a = s->port;
+        e->b = vid;
+        e->c = server;
+    }
+}
+
+static void
+fault(struct world *w, const struct op *o)
+{
+    uint32_t server = o->a % w->n_servers, nve = o->a % w->sc->nves;
+    switch ((enum verb)o->verb) {
+    case V_CRASH_NVE:
+        nve_crash(w, nve, o->b);
+        break;
+    case V_CRASH_NVA:
+        nva_crash(w, o->b);
+        break;
+    case V_CRASH_TES:
+        server_crash(w, server, o->b);
+        break;
+    case V_FLAP:
+        if (w->servers[server].link_until < w->now + o->b)
+            w->servers[server].link_until = w->now + o->b;
+        world_push(w, EV_LINK, w->servers[server].link_until, server, 0);
+        server_link(w, server, false);
+        break;
+    case V_PART:
+        w->nves[nve].part_until = w->now + o->b;
+        if (o->b % 2)
+            net_cut_all(w, nve, false);
+        break;
+    case V_CUT:
+        net_cut_all(w, nve, false);
+        break;
+    case V_GARBAGE:
+        server_garbage(w, server, o->b % 100);
+        break;
+    case V_SPOOF:
+        spoof(w, server, o->b % w->sc->vms);
+        break;
+    default:
+        break;
+    }
+}
+
+void
+work_op(struct world *w, const struct op *o)
+{
+    uint32_t vm = o->a % w->sc->vms, server;
+    struct vm *v = &w->vms[vm];
+    TRACE(w, "op %s %u %u", verb_names[o->verb], o->a, o->b);
+    w->counts[o->verb] += o->verb > V_IMMA;
+    switch ((enum verb)o->verb) {
+    case V_ASSOC:
+    case V_IMMA:
+        server = honest(w, o->b);
+        v->run = server + 1;
+        server_ask(w, server, vm, o->verb);
+        break;
+    case V_IMMP:
+        v->migration = w->seq;
+        v->epoch = 0;
+        server_ask(w, honest(w, o->b), vm, o->verb);
+        break;
+    case V_RESUME:
+        server = honest(w, o->b);
+        v->run = server + 1;
+        server_ask(w, server, vm, o->verb);
+        break;
+    case V_TERM:
+        server = honest(w, o->b);
+        if (v->run == server + 1)
+            v->run = 0;
+        server_ask(w, server, vm, o->verb);
+        break;
+    case V_PRE:
+    case V_SUSPEND:
+    case V_EMIGP:
+    case V_EMIGC:
+        server_ask(w, honest(w, o->b), vm, o->verb);
+        break;
+    case V_SEND:
+        guest_send(w, vm, o->b % w->sc->vms, FRAME_UNICAST);
+        break;
+    case V_ARP:
+        guest_send(w, vm, o->b % w->sc->vms, FRAME_ARP);
+        break;
+    case V_BCAST:
+        guest_send(w, vm, vm, FRAME_BROADCAST);
+        break;
+    case V_GARP:
+        guest_send(w, vm, vm, FRAME_GARP);
+        break;
+    default:
+        fault(w, o);
+        break;
+    }
+}
