@@ -386,6 +386,8 @@ tns_vdp_answer(struct tns_vdp *t, const struct tns_response *r)
     a.berth.epoch = r->epoch;
     a.berth.migration = r->migration_id;
     a.berth.mtu = r->mtu > UINT16_MAX ? UINT16_MAX : (uint16_t)r->mtu;
+    if (a.n_entries)
+        a.berth.vni = r->entries[0].vni;
     a.berth.reason = answer_codes[r->code].reason;
     snprintf(a.berth.reason_text, sizeof a.berth.reason_text, "%s", r->reason);
     if (vdp_bridge_answer(port->bridge, p->handle, &a, t->n->now_us) && r->code == TNS_OK &&

@@ -310,6 +310,13 @@ cmd_follow(struct call *c)
         ctl_error(c->t, c->conn, c->id, "bad_request", "%s", why);
 }
 
+static json_t *
+vni_json(const struct vm *v)
+{
+    uint32_t vni = v->par.has_vni ? v->par.vni : v->vni;
+    return vni ? json_integer(vni) : json_null();
+}
+
 static void
 set_vm(json_t *o, const struct tes *t, const struct vm *v)
 {
@@ -320,7 +327,7 @@ set_vm(json_t *o, const struct tes *t, const struct vm *v)
         mac_is_none(&v->par.mac) ? json_null()
                                  : json_string(mac_str(&v->par.mac, text)));
     set(o, "vn", v->par.vn[0] ? json_string(v->par.vn) : json_null());
-    set(o, "vni", v->par.has_vni ? json_integer(v->par.vni) : json_null());
+    set(o, "vni", vni_json(v));
     set(o, "vid", json_integer(v->vid));
     set(o, "pcp", json_integer(v->pcp));
     set(o, "state", json_string(vm_state_name(v->state)));
@@ -583,7 +590,7 @@ ctl_answer(struct tes *t, const struct request *r, const struct vm *v)
     if (r->op != TNS_TERMINATE) {
         set(o, "vid", json_integer(v->vid));
         set(o, "pcp", json_integer(v->pcp));
-        set(o, "vni", v->par.has_vni ? json_integer(v->par.vni) : json_null());
+        set(o, "vni", vni_json(v));
         set(o, "mtu", v->mtu ? json_integer(v->mtu) : json_null());
         set_epoch(o, v->epoch);
     }
@@ -591,7 +598,9 @@ ctl_answer(struct tes *t, const struct request *r, const struct vm *v)
         json_string(v->state == VM_TERM ? "terminated" : vm_state_name(v->state)));
     if (v->unpublished)
         set(o, "unpublished", json_true());
-    set(o, "answer_s", json_real((double)(t->now_us - r->start_us) / 1e6));
+    if (r->answer_us)
+        set(o, "answer_s", json_real((double)(r->answer_us - r->start_us) / 1e6));
+    set(o, "done_s", json_real((double)(t->now_us - r->start_us) / 1e6));
     row(t, r->conn, r->id, o, false);
     end(t, r->conn, r->id);
 }

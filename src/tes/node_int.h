@@ -65,6 +65,7 @@ struct vm {
     uint8_t reason;      /* enum berth_reason of the loss */
     uint8_t follow, wanted;
     uint16_t vid, mtu; /* as answered */
+    uint32_t vni;      /* the same, where the VN was named */
     uint8_t pcp, tag_sent, unpublished;
     int tag_status;
     uint32_t serial, req; /* of the command in flight; req 0: our own doing */
@@ -77,6 +78,7 @@ struct vm {
 };
 struct request { /* a command whose client waits */
     uint64_t conn, start_us;
+    uint64_t answer_us; /* when the edge had answered; 0 = not yet */
     char *id; /* the client's own, as JSON text, or NULL */
     uint8_t op, was_new, n_rows;
     struct vm_params before;

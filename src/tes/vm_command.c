@@ -438,6 +438,8 @@ take_answer(struct vm *v, const struct vdp_station_out *ev)
         }
     }
     v->unpublished = ev->has_berth && ev->berth.flags & BERTH_FLAG_UNPUBLISHED;
+    if (ev->has_berth && ev->berth.vni)
+        v->vni = ev->berth.vni;
     if (ev->has_berth && ev->berth.mtu)
         v->mtu = ev->berth.mtu;
     if (ev->has_berth && ev->berth.epoch)
@@ -450,10 +452,13 @@ static void
 accepted(struct tes *t, uint32_t h, const struct vdp_station_out *ev)
 {
     struct vm *v = vm_at(t, h);
+    struct request *r = v->req ? pool_at(&t->reqs, v->req) : NULL;
     uint8_t was = v->state;
     const struct fsm_row *row;
     char who[VSIID_STR];
     v->waits &= (uint8_t)~WAIT_ANSWER;
+    if (r && !r->answer_us)
+        r->answer_us = t->now_us;
     if (v->op == TNS_TERMINATE) {
         vm_progress(t, h);
         return;

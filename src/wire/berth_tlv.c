@@ -17,6 +17,7 @@ enum sub_type {
     SUB_MTU,
     SUB_PROOF,
     SUB_TAG,
+    SUB_VNI,
     SUB_CRITICAL = 64,
 };
 
@@ -322,6 +323,29 @@ print_reason(const struct berth_tlv *tlv, char *text, size_t size, int at)
 }
 
 static enum berth_tlv_result
+decode_vni(struct berth_tlv *tlv, struct rd *r)
+{
+    tlv->vni = rd_u24(r);
+    return tlv->vni ? BERTH_TLV_GOOD : BERTH_TLV_VALUE;
+}
+
+static void
+encode_vni(struct wr *w, const struct berth_tlv *tlv)
+{
+    if (tlv->vni == 0)
+        return;
+    size_t at = tlv_begin(w, SUB_VNI);
+    wr_u24(w, tlv->vni);
+    tlv_end(w, at);
+}
+
+static int
+print_vni(const struct berth_tlv *tlv, char *text, size_t size, int at)
+{
+    return tlv->vni ? tlv_text(text, size, at, " vni %u", tlv->vni) : at;
+}
+
+static enum berth_tlv_result
 decode_mtu(struct berth_tlv *tlv, struct rd *r)
 {
     tlv->mtu = rd_u16(r);
@@ -430,6 +454,7 @@ static const struct row {
     {SUB_PROOF,   "proof",   1,  BERTH_PROOF_MAX,        false, decode_proof,   encode_proof,
      print_proof                                                                                            },
     {SUB_TAG,     "tag",     6,  6,                      true,  decode_tag,     encode_tag,    print_tag    },
+    {SUB_VNI,     "vni",     3,  3,                      false, decode_vni,     encode_vni,    print_vni    },
 };
 #define N_ROWS (sizeof rows / sizeof rows[0])
 

@@ -56,6 +56,7 @@ struct berth_tlv {
     uint8_t n_ips, n_tags;
     uint8_t reason;                      /* enum berth_reason; with reason_text */
     uint16_t mtu;                        /* 0 = not given */
+    uint32_t vni;                        /* of the first entry's VN; 0 = not given */
     uint16_t proof_size;
     uint16_t n_unknown;                  /* decode: sub-TLVs skipped */
     const uint8_t *proof;                /* opaque, in the caller's bytes */

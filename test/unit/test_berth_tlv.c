@@ -102,6 +102,7 @@ round_trip(void **state)
             random_text(&rng, a.reason_text, sizeof a.reason_text);
         random_text(&rng, a.vn_name, sizeof a.vn_name);
         a.mtu = (uint16_t)rng_next(&rng);
+        a.vni = rng_below(&rng, VNI_MAX + 1);
         if (rng_chance(&rng, 500000))
             a.target = random_ip(&rng);
         if (rng_chance(&rng, 500000))
@@ -129,7 +130,7 @@ round_trip(void **state)
         assert_string_equal(a.reason_text, b.reason_text);
         assert_true(a.op == b.op && a.phase == b.phase && a.flags == b.flags &&
                     a.epoch == b.epoch && a.migration == b.migration &&
-                    a.mtu == b.mtu && a.reason == b.reason && a.n_tags == b.n_tags);
+                    a.mtu == b.mtu && a.vni == b.vni && a.reason == b.reason && a.n_tags == b.n_tags);
         assert_true(ip_equal(&a.target, &b.target) && ip_equal(&a.source, &b.source));
         assert_memory_equal(a.tags, b.tags, sizeof a.tags);
         for (size_t n = 0; n < org.body.size; n += 1 + n / 8) { /* cut */
