@@ -80,7 +80,7 @@ on_gone(void *ctx, uint64_t conn)
     sv->n_gone++;
 }
 
-static const struct control_calls calls = {on_request, on_gone};
+static const struct control_calls calls = {.on_request = on_request, .on_gone = on_gone};
 
 static void
 server_open(struct server *sv)
