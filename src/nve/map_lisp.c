@@ -203,6 +203,14 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
         edge_map_snapshot(e, ev->vni, ev->type == LISP_SEV_SNAPSHOT_BEGIN, ev->seq, now);
         break;
     case LISP_SEV_NOTIFY:
+        if (!ev->record.n_rlocs && ev->record.ttl_min) {
+            /* a key that we pulled is gone (K8); the empty withdrawal acknowledges it */
+            edge_map_negative(e, ev->record.eid.vni, &ev->record.eid.mac,
+                &ev->record.eid.ip, (uint64_t)ev->record.ttl_min * 60000000u, now);
+            rec = (struct mapping_rec){.vni = ev->record.eid.vni};
+            edge_map_del(e, &rec, ev->seq, now);
+            break;
+        }
         if (!lisp_record_mapping(&ev->record, &rec))
             break;
         if (ev->record.ttl_min)
