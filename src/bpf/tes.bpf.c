@@ -148,8 +148,8 @@ vm(struct __sk_buff *skb)
     struct tes_mac *to;
     __u16 tci;
 
-    if (!n)
-        return TC_ACT_SHOT;
+    if (!n || !v)                        /* an interface that has left, or not ours: the host's */
+        return TC_ACT_UNSPEC;
     n->c[TESC_VM_RX]++;
     if ((void *)(eth + 1) > end)
         return drop(n, TESC_DROP_ERROR);
@@ -160,7 +160,7 @@ vm(struct __sk_buff *skb)
     if (unlikely(eth->dst[0] == bpf_htons(0x0180) && eth->dst[1] == bpf_htons(0xc200) &&
             !(eth->dst[2] & bpf_htons(0xfff0))))
         return drop(n, TESC_DROP_RESERVED);
-    if (!v || !v->pass || !v->vid)
+    if (!v->pass || !v->vid)
         return drop(n, TESC_DROP_CLOSED);
     if ((v->mac[0] | v->mac[1] | v->mac[2]) &&
         ((v->mac[0] ^ eth->src[0]) | (v->mac[1] ^ eth->src[1]) | (v->mac[2] ^ eth->src[2])))

@@ -156,6 +156,46 @@ tc_link_attach(
     return rc ? host_fail(err, rc, "cannot pin %s: %m", path) : 1;
 }
 
+int
+tc_link_attach_fast(
+    const char *path, uint32_t ifindex, int prog_fd, struct host_err *err)
+{
+    int fd = bpf_obj_get(path);
+    bool pinned = fd >= 0 && link_ifindex(fd) == ifindex;
+    if (fd >= 0)
+        close(fd);
+    return pinned ? tc_link_attach(path, ifindex, prog_fd, false, err)
+                  : attach_clsact(ifindex, prog_fd, err);
+}
+
+int
+tc_link_upgrade(const char *path, uint32_t ifindex, int prog_fd)
+{
+    DECLARE_LIBBPF_OPTS(
+        bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
+    DECLARE_LIBBPF_OPTS(
+        bpf_tc_opts, opts, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIO);
+    int rc, fd = bpf_obj_get(path);
+    if (fd < 0 || link_ifindex(fd) != ifindex) {
+        if (fd >= 0) {
+            close(fd);
+            unlink(path);
+        }
+        fd = bpf_link_create(
+            prog_fd, (int)ifindex, (enum bpf_attach_type)TCX_INGRESS, NULL);
+        if (fd < 0)
+            return errno == EINVAL ? -EOPNOTSUPP : -errno;
+        if (bpf_obj_pin(fd, path)) {
+            rc = -errno;
+            close(fd);
+            return rc;
+        }
+    }
+    close(fd);
+    bpf_tc_detach(&hook, &opts);
+    return 0;
+}
+
 bool
 tc_link_there(const char *path, uint32_t ifindex)
 {
@@ -177,8 +217,8 @@ tc_link_detach(const char *path, uint32_t ifindex)
         bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_INGRESS);
     DECLARE_LIBBPF_OPTS(
         bpf_tc_opts, opts, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIO);
-    if (unlink(path) == 0 || !ifindex)
-        return 0;
-    bpf_tc_detach(&hook, &opts);
+    unlink(path);
+    if (ifindex)
+        bpf_tc_detach(&hook, &opts);
     return 0;
 }

@@ -25,6 +25,15 @@ void tc_link_path(
  * done, 0 = all stood already. */
 int tc_link_attach(
     const char *path, uint32_t ifindex, int prog_fd, bool no_tcx, struct host_err *err);
+/* tcx waits 5 to 20 ms for the kernel (synchronize_rcu, under rtnl). Fast: a pinned
+ * link is updated (0), else a clsact filter does the work (1), in some 0.2 ms; a thread
+ * may then put the link in the filter's place: the link comes first, so no frame is
+ * missed. The empty qdisc stays: to remove it would stop the device's queue for a
+ * moment. */
+int tc_link_attach_fast(
+    const char *path, uint32_t ifindex, int prog_fd, struct host_err *err);
+/* -EOPNOTSUPP: this kernel has no tcx, the filter stays. */
+int tc_link_upgrade(const char *path, uint32_t ifindex, int prog_fd);
 /* For a watchdog: does a link pinned at `path`, or our filter, stand at the device? */
 bool tc_link_there(const char *path, uint32_t ifindex);
 /* Detaches at once and removes the pin; harmless when there is none. ifindex 0: the

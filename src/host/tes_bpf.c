@@ -7,6 +7,7 @@
 #include "host/tes_bpf.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "host/tc_later.h"
 #include "host/tc_link.h"
 #include "tes.skel.h"
 #include <bpf/bpf.h>
@@ -30,6 +31,7 @@ struct uplink_entry {
 };
 struct tes_bpf_plane {
     struct tes_bpf *skel;
+    struct tc_later *later;
     char dir[200], root[180];
     bool no_tcx;
     int vms, macs, groups, uplinks, ifindexes, counters;
@@ -203,15 +205,44 @@ ways_add(struct tes_bpf_plane *p, const struct tes_vm *v, uint32_t ifindex)
     return group_add(p, v, ifindex);
 }
 
+/* At once by a filter, and by a pinned link as soon as the thread comes to it. */
 static int
 attach_vm(struct tes_bpf_plane *p, struct tag_entry *e, struct host_err *err)
 {
-    char path[300];
+    struct tc_job job = {.ifindex = e->ifindex, .prog_fd = p->prog_vm};
     int rc;
-    tc_link_path(path, sizeof(path), p->dir, "vm-", e->v.name);
-    rc = tc_link_attach(path, e->ifindex, p->prog_vm, p->no_tcx, err);
+    tc_link_path(job.path, sizeof(job.path), p->dir, "vm-", e->v.name);
+    tc_later_cancel(p->later, job.path);
+    rc = p->no_tcx ? tc_link_attach(job.path, e->ifindex, p->prog_vm, true, err)
+                   : tc_link_attach_fast(job.path, e->ifindex, p->prog_vm, err);
     e->attached = rc >= 0;
-    return rc;
+    if (rc <= 0 || p->no_tcx)
+        return rc;
+    memcpy(job.ifname, e->v.name, sizeof(job.ifname));
+    tc_later_push(p->later, &job);
+    return 1;
+}
+
+int
+tes_bpf_fd(const struct tes_bpf_plane *p)
+{
+    return tc_later_fd(p->later);
+}
+
+void
+tes_bpf_poll(struct tes_bpf_plane *p)
+{
+    struct tc_job job;
+    while (tc_later_pop(p->later, &job))
+        if (job.status == -EOPNOTSUPP)
+            p->no_tcx = true;
+}
+
+void
+tes_bpf_settle(struct tes_bpf_plane *p)
+{
+    tc_later_wait(p->later);
+    tes_bpf_poll(p);
 }
 
 static bool
@@ -251,16 +282,20 @@ write_vm(struct tes_bpf_plane *p, struct tag_entry *e, const struct tes_vm *was,
     return 0;
 }
 
+/* Without its entries an interface is the host's again; the program goes when there is
+ * time. */
 static void
 unbind_vm(struct tes_bpf_plane *p, struct tag_entry *e, bool gone)
 {
-    char path[300];
+    struct tc_job job = {.ifindex = gone ? 0 : e->ifindex, .detach = true};
     if (e->ifindex) {
         bpf_map_delete_elem(p->vms, &e->ifindex);
         ways_remove(p, &e->v, e->ifindex);
     }
-    tc_link_path(path, sizeof(path), p->dir, "vm-", e->v.name);
-    tc_link_detach(path, gone ? 0 : e->ifindex);
+    tc_link_path(job.path, sizeof(job.path), p->dir, "vm-", e->v.name);
+    memcpy(job.ifname, e->v.name, sizeof(job.ifname));
+    tc_later_cancel(p->later, job.path);
+    tc_later_push(p->later, &job);
     e->attached = false;
     e->ifindex = 0;
 }
@@ -489,6 +524,31 @@ remove_other_layouts(struct tes_bpf_plane *p)
     closedir(d);
 }
 
+/* Of an agent that was killed before its thread came to them. */
+static void
+remove_stray_pins(struct tes_bpf_plane *p)
+{
+    DIR *d = opendir(p->dir);
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        char path[600], name[20] = "";
+        size_t n = 0;
+        if (strncmp(e->d_name, "vm-", 3) != 0)
+            continue;
+        for (const char *s = e->d_name + 3; *s && n < sizeof(name) - 1; n++) {
+            unsigned c = (unsigned char)*s++;
+            if (c == '%' && sscanf(s, "%2x", &c) == 1)
+                s += 2;
+            name[n] = (char)c;
+        }
+        snprintf(path, sizeof(path), "%s/%s", p->dir, e->d_name);
+        if (!tag_find(p, name))
+            unlink(path);
+    }
+    if (d)
+        closedir(d);
+}
+
 uint32_t
 tes_bpf_sweep(struct tes_bpf_plane *p)
 {
@@ -505,6 +565,7 @@ tes_bpf_sweep(struct tes_bpf_plane *p)
         tag_drop(p, old[n]);
     }
     free(old);
+    remove_stray_pins(p);
     for (uint32_t i = 0; i < TES_UPLINKS; i++)
         if (p->up[i].old)
             drop_uplink(p, i);
@@ -619,7 +680,9 @@ tes_bpf_open(
     p->no_tcx = conf->no_tcx;
     pool_init(&p->tags, sizeof(struct tag_entry), TES_VMS_MAX);
     map_init(&p->by_name, name_eq, &p->tags, conf->seed);
-    rc = tc_link_fs(p->root, conf->mount, err);
+    rc = tc_later_new(&p->later, err);
+    if (!rc)
+        rc = tc_link_fs(p->root, conf->mount, err);
     if (!rc)
         rc = tc_link_fs(p->dir, false, err);
     if (!rc)
@@ -638,6 +701,7 @@ tes_bpf_close(struct tes_bpf_plane *p)
 {
     if (!p)
         return;
+    tc_later_free(p->later); /* it uses the program */
     tes_bpf__destroy(p->skel);
     map_done(&p->by_name);
     pool_done(&p->tags);
@@ -650,6 +714,7 @@ tes_bpf_remove(struct tes_bpf_plane *p)
     uint32_t it = 0, h;
     while ((h = map_each(&p->by_name, &it)))
         unbind_vm(p, pool_at(&p->tags, h), false);
+    tes_bpf_settle(p);
     for (uint32_t i = 0; i < TES_UPLINKS; i++)
         if (p->up[i].name[0])
             drop_uplink(p, i);

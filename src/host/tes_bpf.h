@@ -56,6 +56,11 @@ uint32_t tes_bpf_sweep(struct tes_bpf_plane *p);
  * bound anew, 0: nothing to do. */
 int tes_bpf_link(
     struct tes_bpf_plane *p, const char *name, uint32_t ifindex, struct host_err *err);
+/* Pinned links take milliseconds to make, so a thread makes them while filters do the
+ * work. Poll the fd for reading, then call poll. settle: waits until all are made. */
+int tes_bpf_fd(const struct tes_bpf_plane *p);
+void tes_bpf_poll(struct tes_bpf_plane *p);
+void tes_bpf_settle(struct tes_bpf_plane *p);
 /* Every few seconds: are the programs still attached? Attaches what is not; how many.
  */
 uint32_t tes_bpf_check(struct tes_bpf_plane *p);

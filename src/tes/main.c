@@ -164,6 +164,7 @@ struct agent {
     struct tes_bpf_plane *plane;
     struct lldpad *lldpad;
     struct loop_timer *check;
+    struct loop_watch *monitor, *attached;
     struct daemon_watchdog *watchdog;
     struct up up[TES_UPLINKS_MAX];
     uint32_t n_up;
@@ -518,6 +519,14 @@ on_netlink(void *ctx, int events)
 }
 
 static void
+on_attached(void *ctx, int events)
+{
+    struct agent *a = ctx;
+    (void)events;
+    tes_bpf_poll(a->plane);
+}
+
+static void
 on_check(void *ctx)
 {
     struct agent *a = ctx;
@@ -689,6 +698,10 @@ open_plane(struct agent *a, struct host_err *err)
     rc = tes_bpf_open(&a->plane, &bc, err);
     if (rc)
         return rc;
+    rc = loop_watch(
+        a->loop, tes_bpf_fd(a->plane), LOOP_IN, on_attached, a, &a->attached, err);
+    if (rc)
+        return rc;
     a->check = loop_timer_new(a->loop, on_check, a);
     loop_timer_set(a->check, loop_now_fresh(a->loop) + CHECK_US);
     return 0;
@@ -789,7 +802,6 @@ open_all(struct agent *a, struct host_err *err)
         .on_request = on_request, .on_gone = on_gone, .on_room = on_room};
     struct control_conf cc = {
         .path = a->conf.control, .pipeline = a->conf.pipeline, .write_max = 4u << 20};
-    static struct loop_watch *watch;
     uint64_t now;
     int rc = loop_new(&a->loop, err);
     if (rc)
@@ -799,8 +811,8 @@ open_all(struct agent *a, struct host_err *err)
     a->tes = make_node(a, now);
     rc = netlink_open(&a->nl, err);
     if (!rc)
-        rc = loop_watch(
-            a->loop, netlink_monitor_fd(a->nl), LOOP_IN, on_netlink, a, &watch, err);
+        rc = loop_watch(a->loop, netlink_monitor_fd(a->nl), LOOP_IN, on_netlink, a,
+            &a->monitor, err);
     if (!rc)
         rc = open_plane(a, err);
     if (!rc)
