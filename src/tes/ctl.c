@@ -49,7 +49,7 @@ static void
 set_id(json_t *o, const char *id)
 {
     if (id)
-        set(o, "id", json_loads(id, JSON_DECODE_ANY, NULL));
+        set(o, "id", json_loadb(id, strlen(id), JSON_DECODE_ANY, NULL));
 }
 
 static void
