@@ -166,6 +166,7 @@ next_line(struct client *cl)
     size_t n;
     n = nl ? (size_t)(nl - cl->line) : cl->size;
     if (n >= CONTROL_LINE_MAX) {
+        cl->open++; /* put_end ends it: it never reached the daemon */
         put_end(cl, "request line is longer than 64 kB");
         stream_close(cl->s);
         client_drop(cl);

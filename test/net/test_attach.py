@@ -20,7 +20,7 @@ def test_two_vms_of_one_network_reach_each_other(lab2):
     a, b = (lab2.add_vm(s) for s in lab2.servers)
     for vm in (a, b):
         answer = vm.associate("red")
-        assert 2 <= answer["vid"] <= 4094
+        assert 2 <= answer["vid"] <= 4094 and answer["vni"] == 5000
     mappings_everywhere(lab2, 2)
     assert a.ping(b.ip4) == (3, 3)
     assert a.ping(b.ip6) == (3, 3)
