@@ -15,6 +15,7 @@ enum { N = 4 };
 static struct registry *r;
 static uint64_t now, seqs[N + 8], granted[4][16];
 static uint32_t nves[N];
+static uint64_t ids;
 
 static void
 drain(uint32_t most)
@@ -76,6 +77,7 @@ step(const uint8_t *d)
     strcpy(vn.name, name);
     switch (d[0] % 20) {
     case 0:
+        drain(UINT32_MAX); /* what was said to the session before is said */
         snprintf(name, sizeof name, "n%u", i);
         nve = registry_nve_up(r, name, &vtep, d[6] % 8 == 0, now);
         if (nve) {
@@ -97,11 +99,11 @@ step(const uint8_t *d)
         break;
     case 5:
     case 6: /* claims: another id each time */
-        m.migration_id = now * 256 + d[7] + 1;
+        m.migration_id = ++ids;
         registry_register(r, nve, 2, &m, true, false, now);
         break;
     case 7:
-        m.migration_id = now * 256 + d[7] + 2;
+        m.migration_id = ++ids;
         registry_reserve(r, nve, 2, &m, now);
         break;
     case 8:
@@ -167,6 +169,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     now = 1000;
     memset(seqs, 0, sizeof seqs);
     memset(nves, 0, sizeof nves);
+    ids = 1000;
     memset(granted, 0, sizeof granted);
     r = registry_new(&conf, now);
     if (size && data[0] & 1)
