@@ -20,6 +20,7 @@ makes (namespaces, processes, one bpffs, one directory) is written down in lab.j
 it is used, so that `down` finds it even when the process that made it is gone.
 """
 import contextlib
+import ctypes
 import json
 import os
 import secrets
@@ -63,6 +64,11 @@ def ip_batch(lines):
         raise LabError(f"ip -batch failed: {done.stderr.strip()}")
 
 
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNET = 0x40000000
+SOL_PACKET, PACKET_AUXDATA = 263, 8
+TCI_VALID = 0x10                         # TP_STATUS_VLAN_VALID
+
 SEND = """import socket, sys
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 s.bind((sys.argv[1], 0))
@@ -76,6 +82,65 @@ def frame(dst, src, vid=None, ethertype=0x88b5, payload=bytes(46)):
     tag = b"" if vid is None else struct.pack("!HH", 0x8100, vid)
     return (bytes.fromhex(dst.replace(":", "")) + bytes.fromhex(src.replace(":", "")) + tag
             + struct.pack("!H", ethertype) + payload)
+
+
+def mac_bytes(text):
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def arp(op, mac, ip, target_ip, target_mac="00:00:00:00:00:00", vid=None, dst=None):
+    """An ARP frame; op 1 asks (to all, unless dst says otherwise), 2 answers."""
+    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, op) + mac_bytes(mac) + socket.inet_aton(ip) \
+        + mac_bytes(target_mac) + socket.inet_aton(target_ip)
+    return frame(dst or ("ff:ff:ff:ff:ff:ff" if op == 1 else target_mac), mac, vid, 0x0806,
+                 body.ljust(46, b"\0"))
+
+
+class Wire:
+    """Frames just as they are, out of and into an interface of a namespace. What other
+    programs there do with them (tc, sockets) goes on beside it."""
+
+    def __init__(self, node, interface, ethertype=3):
+        with node.inside():
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        with node.inside():              # names of interfaces are looked up at bind
+            self.sock.bind((interface, ethertype))
+
+    def send(self, *frames):
+        for f in frames:
+            self.sock.send(f)
+
+    def frames(self, wait_s=0.0):
+        """The frames that came in, tags put back, until none comes for wait_s."""
+        while True:
+            self.sock.settimeout(max(wait_s, 0.0005))
+            try:
+                data, extra, _, (_, _, kind, _, _) = self.sock.recvmsg(
+                    65536, socket.CMSG_SPACE(20))
+            except TimeoutError:
+                return
+            if kind == socket.PACKET_OUTGOING:
+                continue
+            for level, what, aux in extra:
+                status, _, _, _, _, tci, tpid = struct.unpack("=IIIHHHH", aux[:20])
+                if (level, what) == (SOL_PACKET, PACKET_AUXDATA) and status & TCI_VALID:
+                    data = data[:12] + struct.pack("!HH", tpid or 0x8100, tci) + data[12:]
+            yield data
+
+    def expect(self, what, match, deadline_s=5.0):
+        """The first frame for which match(frame) is true; others are thrown away."""
+        return wait_for(what, lambda: next(filter(match, self.frames()), None), deadline_s)
+
+    def close(self):
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
 
 
 def program(name):
@@ -94,6 +159,18 @@ class Node:
     def command(self, argv):
         # nsenter, not `ip netns exec`: the latter remounts /sys and hides pins
         return ["nsenter", f"--net=/run/netns/{self.ns}", "--"] + list(argv)
+
+    @contextlib.contextmanager
+    def inside(self):
+        """Sockets made in the block by this thread belong to this namespace for ever."""
+        with open("/proc/thread-self/ns/net", encoding="ascii") as own, \
+                open(f"/run/netns/{self.ns}", encoding="ascii") as there:
+            if LIBC.setns(there.fileno(), CLONE_NEWNET):
+                raise LabError(f"{self.name}: setns: {os.strerror(ctypes.get_errno())}")
+            try:
+                yield
+            finally:
+                LIBC.setns(own.fileno(), CLONE_NEWNET)
 
     def run(self, argv, check=True, timeout=30, **kw):
         done = subprocess.run(self.command(argv), text=True, capture_output=True,
