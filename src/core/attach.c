@@ -321,8 +321,7 @@ att_inactive(struct edge *e, uint32_t h, uint32_t txn)
 {
     for (uint32_t n = att_at(e, h)->entries; n; n = entry_at(e, n)->next)
         entry_install(e, n, false, txn);
-    if (att_at(e, h)->n_learned)
-        learn_active(e, h, false, txn);
+    learn_active(e, h, false, txn);
 }
 
 /* Everything out of the data plane and the mapping; what owned something leaves a
@@ -343,6 +342,8 @@ att_end_entries(struct edge *e, uint32_t h, uint32_t txn)
                 entry_free(e, n);
                 continue;
             }
+            /* a tombstone is an entry like the others, however its MAC became known */
+            entry_at(e, n)->flags &= (uint16_t)~(ENTRY_LEARNED | ENTRY_QUIET);
             entry_at(e, n)->next = kept;
             kept = n;
             a->n_entries++;

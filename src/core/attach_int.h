@@ -174,6 +174,7 @@ uint32_t att_find(const struct edge *e, uint32_t port, const struct vsiid *id);
 void learn_active(struct edge *e, uint32_t att, bool active, uint32_t txn);
 void learn_timer(struct edge *e, uint32_t entry);
 void learn_drop(struct edge *e, uint32_t entry);             /* withdrawn, freed */
+void learn_check(struct edge *e, uint32_t att);
 bool learn_room(const struct edge *e, const struct att *a);
 
 /* attach_restore.c */

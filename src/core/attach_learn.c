@@ -87,6 +87,22 @@ learn_active(struct edge *e, uint32_t att, bool active, uint32_t txn)
             entry_install(e, h, active, txn);
 }
 
+/* What was learned goes with the wildcard entry that taught it. */
+void
+learn_check(struct edge *e, uint32_t att)
+{
+    for (uint32_t h = att_at(e, att)->learned, next; h; h = next) {
+        const struct entry *l = entry_at(e, h);
+        bool stands = false;
+        next = l->next;
+        for (uint32_t t = att_at(e, att)->entries; t; t = entry_at(e, t)->next)
+            stands |= !(entry_at(e, t)->flags & ENTRY_MAC) &&
+                      entry_at(e, t)->vni == l->vni && entry_at(e, t)->vid == l->vid;
+        if (!stands)
+            learn_drop(e, h);
+    }
+}
+
 /* A wildcard entry that stands open behind the VAP. Where one of several has closed,
  * the others are looked for; that is rare. */
 static uint32_t

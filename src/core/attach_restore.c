@@ -342,6 +342,8 @@ edge_each_attachment(
         v->pcp = t->pcp;
         v->wildcard = !(t->flags & ENTRY_MAC);
         v->mac = t->mac;
+        if (t->flags & ENTRY_LEARNED)
+            v->learned = t->flags & ENTRY_QUIET ? 2 : 1;
         v->unpublished = t->flags & ENTRY_LOCAL && !(t->flags & ENTRY_PUBLISHED);
         v->n_ips = t->n_ips;
         memcpy(v->ips, entry_ips(t), t->n_ips * sizeof *v->ips);

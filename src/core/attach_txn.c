@@ -82,7 +82,6 @@ txn_begin(struct edge *e, uint32_t txn)
 {
     struct txn *x = txn_at(e, txn);
     const struct plan *plan = &plans[x->action];
-    struct att *a = att_at(e, x->att);
     x->phase = TXN_INSTALL;
     if (x->from == ATT_TERM) {
         att_tombs(e, x->att);
@@ -95,7 +94,7 @@ txn_begin(struct edge *e, uint32_t txn)
         if (plan->claim && entry_at(e, h)->flags & ENTRY_MAC)
             claim(e, txn, h);
     }
-    if (plan->install && a->n_learned)
+    if (plan->install)
         learn_active(e, x->att, plan->active, txn);
     txn_advance(e, txn);
 }
@@ -169,8 +168,10 @@ undo(struct edge *e, uint32_t txn)
         }
         entry_install(e, h, active, 0);
     }
-    if (a->n_learned)
-        learn_active(e, x->att, active, 0);
+    learn_check(e, x->att);
+    learn_active(e, x->att, active, 0);
+    if (x->from == ATT_TERM)
+        att_journal(e, x->att, 0);       /* its tombstone went when the request began */
 }
 
 static void
@@ -343,6 +344,7 @@ swap_lists(struct edge *e, uint32_t txn)
         entry_end(e, h, false, 0);
         entry_free(e, h);
     }
+    learn_check(e, x->att);
 }
 
 /* Who stood here before with the same MAC has lost it now: the VSI's other port (K1),

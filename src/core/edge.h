@@ -155,6 +155,7 @@ void edge_restored(struct edge *e, uint64_t now_us);
 struct edge_att_view {
     uint32_t port, vsi, vni;
     uint8_t state, waiting, wildcard, unpublished, n_ips, pcp;
+    uint8_t learned;                     /* K2: 1 learned, 2 and not heard of lately */
     uint16_t vid, entry, n_entries;
     struct vsiid id;
     struct mac mac;
