@@ -26,6 +26,7 @@
 #define BURST          200 /* frames that probes and announcements may send at once ... */
 #define BURST_FILL_US  5000 /* ... and how long one takes to grow back */
 #define PROBE_US       500000
+#define LATE_US        5000000 /* who asked for an absent VM is told when it comes */
 #define PROBED_N       64 /* probes remembered, to not repeat one within PROBE_US */
 
 enum { TIMER_ARP_ASK = TIMER_ARP_FIRST };
@@ -33,6 +34,7 @@ enum { TIMER_ARP_ASK = TIMER_ARP_FIRST };
 struct ask {
     uint32_t vni, held, held_last;
     uint8_t n_held;
+    uint8_t denied; /* the answer was no: only who asked is remembered */
     struct mac mac; /* when ip is none */
     struct ip ip;
     struct timer timer;
@@ -473,6 +475,12 @@ ask(struct edge *e, const struct dp_event *ev, const struct mac *mac,
         timers_set(&e->timers, &q->timer,
             e->now_us + e->conf.settings[SET_MISS_WAIT_US], TIMER_ARP_ASK, h);
         query_emit(e, q);
+    } else if (ask_at(a, h)->denied) {
+        struct ask *q = ask_at(a, h);
+        q->denied = 0;
+        timers_set(&e->timers, &q->timer,
+            e->now_us + e->conf.settings[SET_MISS_WAIT_US], TIMER_ARP_ASK, h);
+        query_emit(e, q);
     }
     frame_hold(e, ask_at(a, h), ev);
 }
@@ -656,8 +664,16 @@ arp_unknown(struct edge *e, uint32_t vni, const struct mac *mac, const struct ip
 {
     struct ask_key k = ask_key_of(vni, mac, ip);
     uint32_t h = ask_find(e->arp, &k);
-    if (h)
+    if (!h)
+        return;
+    /* A VM that comes up later would wait for its peer's next ARP retry, a second or
+     * more: its question is kept a while, and answered when the address appears. */
+    if (ip_is_none(&k.ip) || e->arp->asks.n > ARP_PENDING_MAX / 2) {
         ask_free(e, h);
+        return;
+    }
+    ask_at(e->arp, h)->denied = 1;
+    timers_set(&e->timers, &ask_at(e->arp, h)->timer, e->now_us + LATE_US, TIMER_ARP_ASK, h);
 }
 
 void
@@ -666,7 +682,8 @@ arp_session(struct edge *e, bool up)
     uint32_t it = 0, h;
     if (up)
         while ((h = map_each(&e->arp->by_key, &it)))
-            query_emit(e, ask_at(e->arp, h));
+            if (!ask_at(e->arp, h)->denied)
+                query_emit(e, ask_at(e->arp, h));
 }
 
 void

@@ -27,7 +27,8 @@ bool arp_event(struct edge *e, const struct dp_event *ev, struct arp_learned *l)
 /* The mapping now known of a key releases what waited for its MAC and IPs. Call after every
  * mapping_local_set and mapping_remote_set that was accepted (SAME included). */
 void arp_known(struct edge *e, const struct mapping_rec *rec);
-/* The answer was no: what waited is dropped and counted. Call after mapping_negative. */
+/* The answer was no: tenant frames that waited are dropped; who asked for an IP is
+ * remembered a few seconds and answered if it appears. Call after mapping_negative. */
 void arp_unknown(struct edge *e, uint32_t vni, const struct mac *mac, const struct ip *ip);
 void arp_session(struct edge *e, bool up);          /* up: asks again what is pending */
 /* The authority asks who has this IP (K8): asks the local VSIs of the VN whose addresses are

@@ -201,6 +201,16 @@ test_arp(void **state)
     want = v4_n(10);
     mapping_negative(&F.e, VN, NULL, &want, 0);
     arp_unknown(&F.e, VN, NULL, &want);
+    waiting(1, 1); /* its question is kept, in case the VM comes */
+    fake_time(F.e.now_us + 5000001);
+    waiting(0, 0);
+    ask_arp(1, 3, 100, v4_n(14));
+    want = v4_n(14);
+    arp_unknown(&F.e, VN, NULL, &want);
+    fake_clear();
+    remote(14);
+    assert_int_equal(F.n_frames, 1);
+    expect_arp_reply(0, 3, 100, 1, 14);
     waiting(0, 0);
     ask_arp(1, 3, 100, v4_n(11));
     ask_arp(1, 3, 100, v4_n(12));
