@@ -343,7 +343,7 @@ att_end_entries(struct edge *e, uint32_t h, uint32_t txn)
                 continue;
             }
             /* a tombstone is an entry like the others, however its MAC became known */
-            entry_at(e, n)->flags &= (uint16_t)~(ENTRY_LEARNED | ENTRY_QUIET);
+            entry_at(e, n)->flags &= (uint16_t) ~(ENTRY_LEARNED | ENTRY_QUIET);
             entry_at(e, n)->next = kept;
             kept = n;
             a->n_entries++;
@@ -670,6 +670,9 @@ step_and_begin(struct edge *e, uint32_t txn)
     if (is_claim(x->action) && x->rq.has_epoch) {
         x->epoch = x->rq.epoch;
         x->migration_id = x->rq.migration_id;
+        /* The number that we reserved or hold ourselves: its id is known here (E6). */
+        if (x->epoch == a->epoch && a->migration_id)
+            x->migration_id = a->migration_id;
     } else if (is_claim(x->action) && a->state == ATT_IMMIG && a->flags & ATT_GRANTED) {
         x->epoch = a->epoch;
         x->migration_id = a->migration_id;

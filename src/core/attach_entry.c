@@ -351,15 +351,15 @@ entry_withdraw(struct edge *e, uint32_t h, bool tomb)
     n->flags &= (uint16_t) ~(ENTRY_LOCAL | ENTRY_FRESH);
     if (!mapping_find(e, n->vni, &n->mac, NULL, &rec, &holder) || holder != h)
         return; /* somebody here took over: nothing to withdraw */
-    /* A registration without answer may have arrived: say it in any case (E4). */
-    bool spoken = n->flags & ENTRY_PUBLISHED || n->reg;
+    /* An earlier registration may stand, or one without answer have arrived: it is said
+     * in any case, and harms nobody who has the key (E4). */
     edge_ticket_drop(e, n->reg);
     n->reg = 0;
     n->flags &= (uint16_t)~ENTRY_PUBLISHED;
     mapping_local_clear(e, n->vni, &n->mac, h, tomb);
     if (tomb)
         n->flags |= ENTRY_TOMB;
-    if (spoken && e->session_up)
+    if (e->conf.authority && e->session_up)
         edge_emit(e, EDGE_WITHDRAW)->u.reg.rec = rec;
 }
 
@@ -391,5 +391,5 @@ entry_publish(struct edge *e, uint32_t h, bool refresh)
     o->id = n->reg;
     o->u.reg.rec = rec;
     o->u.reg.want_epoch = want;
-    o->u.reg.refresh = refresh;
+    o->u.reg.refresh = refresh && !want; /* what was never granted is a claim still */
 }

@@ -171,7 +171,7 @@ undo(struct edge *e, uint32_t txn)
     learn_check(e, x->att);
     learn_active(e, x->att, active, 0);
     if (x->from == ATT_TERM)
-        att_journal(e, x->att, 0);       /* its tombstone went when the request began */
+        att_journal(e, x->att, 0); /* its tombstone went when the request began */
 }
 
 static void
@@ -233,6 +233,7 @@ reserve(struct edge *e, uint32_t txn, uint32_t h)
         .mac = n->mac,
         .owner = e->conf.vtep,
         .epoch = known,
+        .migration_id = x->rq.migration_id, /* the same question gets the same number */
         .n_ips = n->n_ips};
     memcpy(rec->ips, entry_ips(n), n->n_ips * sizeof *rec->ips);
     o->u.reg.want_epoch = 1;
@@ -506,7 +507,14 @@ attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
     } else if (n->flags & ENTRY_LEARNED) {
         learn_drop(e, h);
         return;
-    } else if (!is_final(status) && t->kind == TICKET_REGISTER) {
+    } else if (t->kind == TICKET_REGISTER && (!is_final(status) || !waited)) {
+        /* Nobody waits for the answer any more, and somebody else owns it: what is
+         * known of the newer owner is asked for, and ends ours when it comes (E3). */
+        if (status == -ESTALE) {
+            struct edge_out *o = edge_emit(e, EDGE_QUERY);
+            o->u.query.vni = n->vni;
+            o->u.query.mac = n->mac;
+        }
         timers_set(&e->timers, &n->timer, e->now_us + edge_set(e, SET_RETRY_US),
             TIMER_ENTRY, h);
     }

@@ -19,8 +19,9 @@
 #include "core/vn.h"
 
 #define TICKET_BITS 20
-#define QUEUE_KEEP  1024 /* a longer queue (after a restart) is given back when empty  \
-                          */
+#define QUEUE_KEEP                                                                     \
+    1024 /* a longer queue (after a restart) is given back when empty                  \
+          */
 
 struct edge_slot {
     struct edge_out out;
@@ -186,9 +187,9 @@ edge_free(struct edge *e)
     struct edge_slot s;
     if (!e)
         return;
+    arp_close(e);     /* these two clear their timers one by one: */
+    mapping_close(e); /* the owners of the others must still be there */
     attach_close(e);
-    arp_close(e);
-    mapping_close(e);
     vn_close(e);
     tag_close(e);
     while (fifo_pop(&e->out, &s))

@@ -411,6 +411,13 @@ tag_timer(struct edge *e)
 {
     struct tags *t = e->tag;
     uint64_t hold_us = edge_set(e, SET_TAG_HOLD_US);
+    /* After a restart the data plane may hold VAPs that nobody knows of any more, until
+     * DP_SYNC_END: no VID goes to another VN before. */
+    if (e->sync_open) {
+        timers_set(
+            &e->timers, &t->timer, e->now_us + edge_set(e, SET_RETRY_US), TIMER_TAG, 0);
+        return;
+    }
     while (t->drain.head) {
         uint32_t h = t->drain.head;
         struct tag *g = pool_at(&t->pool, h);

@@ -23,6 +23,7 @@ struct vn {
     uint32_t prev, next; /* list of those without reference */
     uint8_t described;   /* 0: only the VNI is known, from the journal */
     uint8_t subscribed;
+    uint8_t written; /* a record of it stands in the journal */
 };
 enum ask_state { ASK_SENT, ASK_UNKNOWN, ASK_TIMEOUT };
 struct ask {
@@ -215,12 +216,13 @@ make_vn(struct edge *e, uint32_t vni)
 /* ---- what it means to be referred to ---- */
 
 static void
-journal(struct edge *e, const struct vn *n)
+journal(struct edge *e, struct vn *n)
 {
     uint8_t key[RECORD_KEY_MAX], bytes[128];
     uint16_t key_size = record_vn_key(n->rec.vni, key), size = 0;
     if (n->refs)
         size = record_vn_encode(&n->rec, bytes, sizeof bytes);
+    n->written = size > 0;
     edge_journal(e, 0, RECORD_VN, key, key_size, bytes, size);
 }
 
@@ -591,7 +593,10 @@ vn_restore(struct edge *e, const struct vn_rec *rec)
     struct vn_rec r = tidy(rec);
     r.deleted = 0;
     store(e, &r);
-    return vn_find(e, r.vni) != 0;
+    uint32_t h = vn_find(e, r.vni);
+    if (h)
+        at(e->vn, h)->written = 1;
+    return h != 0;
 }
 
 uint32_t
@@ -607,8 +612,11 @@ vn_restored(struct edge *e)
     struct vns *v = e->vn;
     for (uint32_t it = 0, h; (h = map_each(&v->by_vni, &it));) {
         struct vn *n = at(v, h);
-        if (n->refs == 0)
+        if (n->refs == 0) {
+            if (n->written)
+                journal(e, n); /* who referred to it was never answered */
             continue;
+        }
         subscribe(e, n);
         if (!n->described)
             ask(e, &(struct ask_key){.vni = n->rec.vni});

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A naive surrounding of one edge for tests and the fuzz target: a data plane of plain
- * tables, a journal of live records, an authority of one table. Completions wait in a bag
- * and come in any order, late, or as failures, as the caller draws them. env_check holds
- * the invariants that must be true at any time, env_quiet those of a settled edge. */
+ * tables, a journal of live records, an authority of one table. Completions wait in a
+ * bag and come in any order, late, or as failures, as the caller draws them. env_check
+ * holds the invariants that must be true at any time, env_quiet those of a settled
+ * edge. */
 #ifndef BERTH_TEST_EDGE_ENV_H
 #define BERTH_TEST_EDGE_ENV_H
 #include <errno.h>
@@ -18,13 +19,13 @@
 #include "core/record.h"
 #include "core/tag.h"
 
-#define ENV_CHECK(cond)                                                                  \
-    do {                                                                                 \
-        if (!(cond)) {                                                                   \
-            fprintf(stderr, "%s:%d: not so: %s (seed %llu)\n", __FILE__, __LINE__, #cond,\
-                (unsigned long long)env_seed);                                           \
-            abort();                                                                     \
-        }                                                                                \
+#define ENV_CHECK(cond)                                                                \
+    do {                                                                               \
+        if (!(cond)) {                                                                 \
+            fprintf(stderr, "%s:%d: not so: %s (seed %llu)\n", __FILE__, __LINE__,     \
+                #cond, (unsigned long long)env_seed);                                  \
+            abort();                                                                   \
+        }                                                                              \
     } while (0)
 static unsigned long long env_seed;
 
@@ -81,7 +82,7 @@ struct env {
     struct env_record record[ENV_ROWS];
     struct env_own own[ENV_ROWS];
     struct env_pending *pending;
-    uint32_t vns[256];
+    uint32_t vns[256]; /* with bit 31: named since DP_SYNC_BEGIN */
     uint32_t n_vap, n_vsi, n_fdb, n_record, n_own, n_pending, cap_pending, n_vn;
     struct env_answer *answers; /* by cookie */
     uint32_t n_answers;
@@ -98,7 +99,9 @@ struct env {
 static inline struct mac
 env_mac(uint32_t n)
 {
-    return (struct mac){{2, 0, 0, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n}};
+    return (struct mac){
+        {2, 0, 0, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n}
+    };
 }
 static inline struct vsiid
 env_vsi_id(uint32_t n)
@@ -139,7 +142,7 @@ static inline int
 env_vn_find(const struct env *v, uint32_t vni)
 {
     for (uint32_t i = 0; i < v->n_vn; i++)
-        if (v->vns[i] == vni)
+        if ((v->vns[i] & VNI_MAX) == vni)
             return (int)i;
     return -1;
 }
@@ -162,6 +165,8 @@ env_dp(struct env *v, const struct dp_op *op)
     switch ((enum dp_op_type)op->type) {
     case DP_SYNC_BEGIN:
         v->syncing = 1;
+        for (uint32_t k = 0; k < v->n_vn; k++)
+            v->vns[k] &= VNI_MAX;
         for (uint32_t k = 0; k < v->n_vap; k++)
             v->vap[k].named = 0;
         for (uint32_t k = 0; k < v->n_vsi; k++)
@@ -171,6 +176,11 @@ env_dp(struct env *v, const struct dp_op *op)
         break;
     case DP_SYNC_END:
         v->syncing = 0;
+        for (uint32_t k = 0; k < v->n_vn;)
+            if (v->vns[k] >> 31)
+                k++;
+            else
+                ENV_DEL(v->vns, v->n_vn, k);
         for (uint32_t k = 0; k < v->n_vap;)
             if (v->vap[k].named)
                 k++;
@@ -188,8 +198,10 @@ env_dp(struct env *v, const struct dp_op *op)
                 ENV_DEL(v->fdb, v->n_fdb, k);
         break;
     case DP_VN_SET:
-        if (env_vn_find(v, op->u.vn.vni) < 0)
-            v->vns[v->n_vn++] = op->u.vn.vni;
+        i = env_vn_find(v, op->u.vn.vni);
+        if (i < 0)
+            i = (int)v->n_vn++;
+        v->vns[i] = op->u.vn.vni | 1u << 31;
         break;
     case DP_VN_DEL:
         i = env_vn_find(v, op->u.vn.vni);
@@ -299,7 +311,8 @@ env_take(struct env *v, const struct edge_out *o)
         break;
     case EDGE_JOURNAL: {
         struct env_record r = {.kind = o->u.journal.kind,
-            .key_size = o->u.journal.key_size, .size = o->u.journal.size};
+            .key_size = o->u.journal.key_size,
+            .size = o->u.journal.size};
         ENV_CHECK(r.key_size <= sizeof r.key);
         memcpy(r.key, o->u.journal.key, r.key_size);
         r.bytes = malloc(r.size ? r.size : 1);
@@ -482,11 +495,15 @@ env_ports(struct env *v)
     ENV_CHECK(edge_port_add(v->e, 1, &c, v->now));
     c = (struct edge_port_conf){.name = "p2", .domain = 1};
     ENV_CHECK(edge_port_add(v->e, 2, &c, v->now));
-    c = (struct edge_port_conf){.name = "p3", .domain = 3, .vn_ranges = ranges,
-        .n_vn_ranges = 2, .vid_reserved = reserved, .n_vid_reserved = 1};
+    c = (struct edge_port_conf){.name = "p3",
+        .domain = 3,
+        .vn_ranges = ranges,
+        .n_vn_ranges = 2,
+        .vid_reserved = reserved,
+        .n_vid_reserved = 1};
     ENV_CHECK(edge_port_add(v->e, 3, &c, v->now));
-    c = (struct edge_port_conf){.name = "p4", .domain = 4, .native = NATIVE_VN,
-        .native_vni = 7};
+    c = (struct edge_port_conf){
+        .name = "p4", .domain = 4, .native = NATIVE_VN, .native_vni = 7};
     ENV_CHECK(edge_port_add(v->e, 4, &c, v->now));
     edge_vn_by_vid(v->e, 1, 77, 20);
     edge_vn_by_profile(v->e, 500, 1, 21);
@@ -509,8 +526,11 @@ env_new(bool authority)
         log_set_level("*", LOG_DBG);
     }
     v->now = 1000000;
-    v->conf = (struct edge_conf){.name = "nve1", .vtep = ip_v4(0x0a000001),
-        .underlay_mtu = 1500, .seed = 42, .authority = authority};
+    v->conf = (struct edge_conf){.name = "nve1",
+        .vtep = ip_v4(0x0a000001),
+        .underlay_mtu = 1500,
+        .seed = 42,
+        .authority = authority};
     v->e = edge_new(&v->conf, v->now);
     env_ports(v);
     if (authority) {
@@ -538,7 +558,8 @@ env_free(struct env *v)
     free(v);
 }
 
-/* SIGKILL and restart: what is under way is lost, the data plane and the journal stay. */
+/* SIGKILL and restart: what is under way is lost, the data plane and the journal stay.
+ */
 static inline void
 env_restart(struct env *v)
 {
@@ -549,8 +570,8 @@ env_restart(struct env *v)
     env_ports(v);
     env_pull(v);
     for (uint32_t i = 0; i < v->n_record; i++)
-        edge_restore(v->e, v->record[i].kind, v->record[i].bytes, v->record[i].size,
-            v->now);
+        edge_restore(
+            v->e, v->record[i].kind, v->record[i].bytes, v->record[i].size, v->now);
     if (!v->conf.authority)
         for (uint32_t i = 1; i <= 99; i++) {
             struct vn_rec asked = {.vni = i}, rec;
@@ -601,14 +622,23 @@ static inline struct tns_request
 env_rq(uint8_t op, uint32_t port, uint32_t vsi, struct tns_entry *n, uint32_t vni,
     uint32_t mac)
 {
-    *n = (struct tns_entry){.vn_ref = VN_BY_VNI, .vni = vni, .has_mac = 1,
-        .mac = env_mac(mac), .n_ips = 1, .ips = {ip_v4(0xc0a80000 + mac)}};
-    return (struct tns_request){.op = op, .port = port, .id = env_vsi_id(vsi),
-        .berth_station = 1, .n_entries = vni ? 1 : 0, .entries = n};
+    *n = (struct tns_entry){.vn_ref = VN_BY_VNI,
+        .vni = vni,
+        .has_mac = 1,
+        .mac = env_mac(mac),
+        .n_ips = 1,
+        .ips = {ip_v4(0xc0a80000 + mac)}};
+    return (struct tns_request){.op = op,
+        .port = port,
+        .id = env_vsi_id(vsi),
+        .berth_station = 1,
+        .n_entries = vni ? 1 : 0,
+        .entries = n};
 }
 /* Sends it, lets everything complete, gives the answer. */
 static inline struct env_answer *
-env_do(struct env *v, uint8_t op, uint32_t port, uint32_t vsi, uint32_t vni, uint32_t mac)
+env_do(
+    struct env *v, uint8_t op, uint32_t port, uint32_t vsi, uint32_t vni, uint32_t mac)
 {
     struct tns_entry n;
     struct tns_request rq = env_rq(op, port, vsi, &n, vni, mac);
@@ -644,8 +674,9 @@ env_check(const struct env *v)
     }
     for (uint32_t i = 0; i < v->n_vsi; i++)
         for (uint32_t k = 0; k < i; k++)
-            ENV_CHECK(!(v->vsi[i].port == v->vsi[k].port && v->vsi[i].vid == v->vsi[k].vid &&
-                        mac_equal(&v->vsi[i].mac, &v->vsi[k].mac)));
+            ENV_CHECK(
+                !(v->vsi[i].port == v->vsi[k].port && v->vsi[i].vid == v->vsi[k].vid &&
+                    mac_equal(&v->vsi[i].mac, &v->vsi[k].mac)));
 }
 
 /* Settled: every request answered, the data plane says what the states say. */
@@ -671,8 +702,9 @@ env_quiet(const struct env *v)
             continue;
         int vsi = env_vsi_find(v, a.port, a.vid, &a.mac);
         if (getenv("ENV_LOG"))
-            fprintf(stderr, "port=%u vsi=%02x%02x state=%s vni=%u vid=%u mac=..%02x %s\n",
-                a.port, a.id.b[12], a.id.b[13], att_state_str(a.state), a.vni, a.vid,
+            fprintf(stderr,
+                "port=%u vsi=%02x%02x state=%s vni=%u vid=%u mac=..%02x %s\n", a.port,
+                a.id.b[12], a.id.b[13], att_state_str(a.state), a.vni, a.vid,
                 a.mac.b[5], a.learned ? "learned" : "");
         ENV_CHECK(vsi >= 0 && v->vsi[vsi].vni == a.vni);
         n_vsi++;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The whole domain of an NVE under random sequences: requests, link changes, foreign
- * claims, lost sessions, failing data planes and restarts, with completions in any order.
- * Whatever happens, every request is answered once, data plane and states agree when all
- * is quiet, and after the end of everything nothing is left. */
+ * claims, lost sessions, failing data planes and restarts, with completions in any
+ * order. Whatever happens, every request is answered once, data plane and states agree
+ * when all is quiet, and after the end of everything nothing is left. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,8 +32,10 @@ draw_request(struct rng *r, struct tns_entry *n)
     for (uint16_t i = 0; i < rq.n_entries; i++) {
         /* A VSI mostly keeps to its own MACs, and sometimes takes another's. */
         uint32_t mac = rng_below(r, 10) ? vsi * 4 + i : 4 + rng_below(r, MACS * 4);
-        n[i] = (struct tns_entry){.vn_ref = VN_BY_VNI, .vni = 1 + rng_below(r, 5),
-            .has_mac = rng_below(r, 12) != 0, .mac = env_mac(mac)};
+        n[i] = (struct tns_entry){.vn_ref = VN_BY_VNI,
+            .vni = 1 + rng_below(r, 5),
+            .has_mac = rng_below(r, 12) != 0,
+            .mac = env_mac(mac)};
         if (rng_below(r, 10) == 0) {
             n[i].vn_ref = VN_BY_NAME;
             snprintf(n[i].vn_name, sizeof n[i].vn_name, "vn%u", 1 + rng_below(r, 120));
@@ -76,7 +78,8 @@ draw_event(struct env *v, struct rng *r)
         break;
     case 3: /* another NVE claims */
         rec = (struct mapping_rec){.vni = 1 + rng_below(r, 5),
-            .mac = env_mac(4 + rng_below(r, VSIS * 4)), .owner = ip_v4(0x0a000002)};
+            .mac = env_mac(4 + rng_below(r, VSIS * 4)),
+            .owner = ip_v4(0x0a000002)};
         struct env_own *w = env_own(v, rec.vni, &rec.mac);
         w->known += 1;
         w->epoch = rec.epoch = w->known;
@@ -104,8 +107,11 @@ draw_event(struct env *v, struct rng *r)
     case 6:
         if (v->n_vap) {
             const struct env_vap *a = &v->vap[rng_below(r, v->n_vap)];
-            struct dp_event ev = {.type = DP_EV_LEARN, .port = a->port, .vni = a->vni,
-                .vid = a->vid, .src = env_mac(4 + rng_below(r, 60))};
+            struct dp_event ev = {.type = DP_EV_LEARN,
+                .port = a->port,
+                .vni = a->vni,
+                .vid = a->vid,
+                .src = env_mac(4 + rng_below(r, 60))};
             if (a->wildcard)
                 edge_dp_event(v->e, &ev, v->now);
         }
@@ -147,7 +153,9 @@ end_all(struct env *v)
         bool any = false;
         for (uint32_t it = 0; edge_each_attachment(v->e, &it, &a, v->now);)
             if (a.state != ATT_TERM) {
-                struct tns_request rq = {.op = TNS_TERMINATE, .port = a.port, .id = a.id,
+                struct tns_request rq = {.op = TNS_TERMINATE,
+                    .port = a.port,
+                    .id = a.id,
                     .berth_station = 1};
                 env_send(v, &rq);
                 any = true;
@@ -245,7 +253,8 @@ snapshot(const struct env *v)
                 pos += (size_t)snprintf(t + pos, sizeof text[0] - pos,
                     "%u %s %s vni=%u vid=%u %s e=%llu n=%u ip=%u\n", a.port,
                     vsiid_str(&a.id, id), att_state_str(a.state), a.vni, a.vid,
-                    mac_str(&a.mac, mac), (unsigned long long)a.epoch, a.n_entries, a.n_ips);
+                    mac_str(&a.mac, mac), (unsigned long long)a.epoch, a.n_entries,
+                    a.n_ips);
             }
     struct edge_tag_view g;
     for (uint32_t d = 1; d <= 4; d++)
@@ -253,7 +262,8 @@ snapshot(const struct env *v)
             for (uint32_t it = 0; edge_each_tag(v->e, &it, &g, v->now);)
                 if (g.domain == d && g.vid == vid)
                     pos += (size_t)snprintf(t + pos, sizeof text[0] - pos,
-                        "tag %u/%u vni=%u refs=%u %u\n", d, vid, g.vni, g.refs, g.state);
+                        "tag %u/%u vni=%u refs=%u %u\n", d, vid, g.vni, g.refs,
+                        g.state);
     return t;
 }
 
@@ -343,11 +353,21 @@ test_bytes_per_attachment(void **state)
     edge_vn(e, &vn, 0, 1);
     uint32_t answers = 0;
     for (uint32_t i = 1; i <= n; i++) {
-        struct tns_entry t = {.vn_ref = VN_BY_VNI, .vni = 9, .has_mac = 1,
-            .mac = env_mac(i), .n_ips = 2, .ips = {ip_v4(0x0a000000 + i), {{0x20, 1}}}};
+        struct tns_entry t = {
+            .vn_ref = VN_BY_VNI,
+            .vni = 9,
+            .has_mac = 1,
+            .mac = env_mac(i),
+            .n_ips = 2,
+            .ips = {ip_v4(0x0a000000 + i), {{0x20, 1}}}
+        };
         memcpy(&t.ips[1].b[12], &i, 4);
-        struct tns_request rq = {.op = TNS_ASSOC, .port = 1 + i % 8, .id = env_vsi_id(i),
-            .n_entries = 1, .entries = &t, .cookie = i};
+        struct tns_request rq = {.op = TNS_ASSOC,
+            .port = 1 + i % 8,
+            .id = env_vsi_id(i),
+            .n_entries = 1,
+            .entries = &t,
+            .cookie = i};
         edge_request(e, &rq, 2);
         uint32_t ids[64], n_ids = 0;
         for (;;) {
@@ -364,8 +384,9 @@ test_bytes_per_attachment(void **state)
     assert_int_equal(answers, n);
     size_t timers = (size_t)e->timers.n * 32;
     double each = (double)(attach_bytes(e) + mapping_bytes(e) + timers) / n;
-    print_message("%u attachments: attach %zu, mapping %zu, timers %zu: %.0f octets each "
-                  "(att %zu, entry %zu)\n",
+    print_message(
+        "%u attachments: attach %zu, mapping %zu, timers %zu: %.0f octets each "
+        "(att %zu, entry %zu)\n",
         n, attach_bytes(e) / n, mapping_bytes(e) / n, timers / n, each,
         (size_t)e->att->atts.item_size, (size_t)e->att->entries.item_size);
     assert_true(each <= 450);
