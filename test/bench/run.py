@@ -25,6 +25,8 @@ GROUPS = {
                 "assoc_first_packet_ms_p50", "assoc_first_packet_ms_p99",
                 "assoc_first_packet_lost",
                 "assoc_first_packet_4000_ratio"],
+    "foreign": ["assoc_lldpad_answer_ms_p50", "assoc_lldpad_answer_ms_p99",
+                "assoc_lldpad_first_packet_ms_p50"],
     "load": ["assoc_confirmed_per_s", "assoc_linearity", "nve_bytes_per_attachment",
              "nva_bytes_per_mapping"],
     "authority": ["map_requests_per_s", "map_registrations_per_s"],
