@@ -2,6 +2,7 @@
 /* What must hold when nothing happens any more (P2, P3, requirements 4.3), what a
  * confirmed associate means, and that nothing is left when all has ended. */
 #include "sim.h"
+#include "core/mapping.h"
 #include "core/registry.h"
 
 struct owner {
@@ -35,6 +36,12 @@ owners_collect(struct world *w, struct tab *owners)
                     "nve=%u port=%u vni=%u mac=%s state=%s still waits for %x", i,
                     v.port, v.vni, mac_str(&v.mac, text), att_state_str(v.state),
                     v.waiting);
+            struct mapping_rec held; /* a learned MAC has an epoch of its own (K2) */
+            if (!mac_is_none(&v.mac) &&
+                mapping_find(
+                    nve_edge(w->nves[i].nve), v.vni, &v.mac, NULL, &held, NULL) &&
+                ip_equal(&held.owner, &w->nves[i].vtep))
+                v.epoch = o.epoch = held.epoch;
             memcpy(key, &v.vni, 4);
             memcpy(key + 4, &v.mac, 6);
             if ((v.state == ATT_SUSP || v.state == ATT_EMIG) && !mac_is_none(&v.mac)) {
@@ -86,7 +93,8 @@ record_check(struct world *w, struct tab *owners, const struct registry_map_view
             mac);
         return;
     }
-    if (!o && at) { /* it owns, and rests: suspended, or leaving with nobody there yet */
+    if (!o &&
+        at) { /* it owns, and rests: suspended, or leaving with nobody there yet */
         uint8_t pausing[14];
         uint32_t nve = at - 1;
         memcpy(pausing, key, 10);
@@ -145,6 +153,11 @@ local_check(struct world *w, struct tab *owners)
             const struct dp_fdb *f = r->val;
             const struct tab_row *o;
             if (r->key[0] != 'F' || f->kind != FDB_LOCAL)
+                continue;
+            uint8_t pausing[14];
+            memcpy(pausing, r->key + 1, 10);
+            memcpy(pausing + 10, &i, 4);
+            if (tab_find(owners, pausing, 14))
                 continue;
             o = tab_find(owners, r->key + 1, 10);
             if (!o || ((const struct owner *)o->val)->nve != i) {
@@ -264,6 +277,10 @@ deliver_one(struct world *w, uint32_t a, uint32_t b)
     const struct vn_rec *vn = r ? r->val : NULL;
     tries = vn && !vn->pull ? 1 : 3;
     for (uint32_t t = 0; t < tries; t++) {
+        if (tries > 1 && t == 1) { /* each side must have asked for the other (K11) */
+            guest_send(w, b, a, FRAME_UNICAST);
+            world_advance(w, w->now + 2 * SEC);
+        }
         seq = guest_send(w, a, b, FRAME_UNICAST);
         world_advance(w, w->now + (t ? 2 * SEC : 20 * MS));
         if (w->failed || (seq && to->got_seq >= seq))
@@ -298,7 +315,11 @@ arp_one(struct world *w, uint32_t a, uint32_t b)
 static void
 broadcast_one(struct world *w, uint32_t a)
 {
-    uint32_t seq = guest_send(w, a, a, FRAME_BROADCAST);
+    uint32_t vni = vni_of(w->vms[a].vn), seq;
+    const struct tab_row *r = tab_find(&w->nva.vns, &vni, 4);
+    if (!r || ((const struct vn_rec *)r->val)->pull)
+        return; /* who takes part is not told there */
+    seq = guest_send(w, a, a, FRAME_BROADCAST);
     world_advance(w, w->now + 50 * MS);
     for (uint32_t b = 0; b < w->sc->vms && seq && !w->failed; b++) {
         const struct vm *v = &w->vms[b];
@@ -354,8 +375,12 @@ leaks(struct world *w)
                 t.vid, t.vni, tag_state_str(t.state), t.refs);
         it = 0;
         if (!w->failed && edge_each_mapping(e, &it, &m))
-            sim_fail(w, "leak", "nve=%u mapping of vni=%u mac=%s is left", i, m.rec.vni,
-                mac_str(&m.rec.mac, text));
+            sim_fail(w, "leak",
+                "nve=%u mapping of vni=%u mac=%s is left: epoch %llu local=%u stale=%u "
+                "tomb=%u owner=%d",
+                i, m.rec.vni, mac_str(&m.rec.mac, text),
+                (unsigned long long)m.rec.epoch, m.local, m.stale, m.tomb,
+                (int)vtep_nve(w, &m.rec.owner) - 1);
         for (it = 0; !w->failed && (r = tab_each(&n->dp, &it));)
             if (strchr("ASFRM", r->key[0])) {
                 uint32_t x;
@@ -371,8 +396,10 @@ leaks(struct world *w)
     }
     uint32_t it = 0;
     if (!w->failed && registry_each_mapping(nva_registry(w->nva.nva), &it, &rm))
-        sim_fail(w, "leak", "the authority keeps vni=%u mac=%s", rm.rec.vni,
-            mac_str(&rm.rec.mac, text));
+        sim_fail(w, "leak",
+            "the authority keeps vni=%u mac=%s epoch %llu owner=%d stale=%u",
+            rm.rec.vni, mac_str(&rm.rec.mac, text), (unsigned long long)rm.rec.epoch,
+            (int)vtep_nve(w, &rm.rec.owner) - 1, rm.stale);
     if (!w->failed && w->nva.epochs.n)
         sim_fail(
             w, "leak", "the store keeps %u epochs after T_forget", w->nva.epochs.n);
