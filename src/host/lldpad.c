@@ -49,6 +49,7 @@ struct lldpad {
     struct fifo queries;
     struct query asked;
     bool waiting, attached, reading, warned;
+    bool unready; /* an answer of this reading said nothing about VSIs */
 };
 
 /* --- what is known --- */
@@ -233,7 +234,7 @@ hang_up(struct lldpad *p)
     if (p->fd >= 0)
         close(p->fd);
     p->fd = -1;
-    p->waiting = p->attached = false;
+    p->waiting = p->attached = p->reading = p->unready = false;
     while (fifo_pop(&p->queries, &q))
         continue;
 }
@@ -257,9 +258,9 @@ next_query(struct lldpad *p)
     if (p->fd < 0 || p->waiting || !p->attached)
         return;
     if (!fifo_pop(&p->queries, &p->asked)) {
-        if (p->reading)
+        if (p->reading && !p->unready)
             p->calls.on_listed(p->ctx);
-        p->reading = false;
+        p->reading = p->unready = false;
         return;
     }
     name = p->ifnames[p->asked.ifn];
@@ -284,8 +285,10 @@ take_answer(struct lldpad *p, const char *s, const char *end)
         p->attached = status == 0;
         return;
     }
-    if (status || end - s < 12) /* not ready for VDP: no word about VSIs */
+    if (status || end - s < 12) { /* not ready for VDP: no word about VSIs */
+        p->unready = true;
         return;
+    }
     s += 12; /* C3 01 and the options */
     if (!hex(&s, end, 2, &len) || end - s < (ptrdiff_t)len + 8)
         return;

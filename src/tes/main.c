@@ -865,8 +865,8 @@ struct args {
 };
 static const struct argp_option options[] = {
     {"config",                                     'c', "FILE", 0, "Read this file instead of " CONFIG_DEFAULT, 0},
-    {"check-config",                                      'n', NULL, 0, "Read the configuration, print it, and end", 0},
-    {"print-example-config", 'e', NULL, 0, "Print a commented configuration and end",
+    {"check-config",                                      'C', NULL, 0, "Read the configuration, print it, and end", 0},
+    {"print-example-config", 'P', NULL, 0, "Print a commented configuration and end",
      0},
     {"station",                                            's', "WHO", 0, "Who signals: berth (this agent) or lldpad (followed)",
      0},
@@ -884,10 +884,10 @@ parse(int key, char *arg, struct argp_state *state)
     case 'c':
         a->config = arg;
         return 0;
-    case 'n':
+    case 'C':
         a->check = true;
         return 0;
-    case 'e':
+    case 'P':
         a->example = true;
         return 0;
     case 's':

@@ -357,7 +357,7 @@ bool
 tes_journal_next(struct tes *t, uint32_t *it, const uint8_t **p, uint32_t *size)
 {
     uint32_t h = *it ? vm_at(t, *it)->next : t->first_vm;
-    while (h && (vm_at(t, h)->follow || vm_at(t, h)->state == VM_NEW ||
+    while (h && ((vm_at(t, h)->state == VM_NEW && !vm_at(t, h)->follow) ||
                     vm_at(t, h)->state == VM_TERM))
         h = vm_at(t, h)->next;
     if (!h)

@@ -79,7 +79,7 @@ struct vm {
 struct request { /* a command whose client waits */
     uint64_t conn, start_us;
     uint64_t answer_us; /* when the edge had answered; 0 = not yet */
-    char *id; /* the client's own, as JSON text, or NULL */
+    char *id;           /* the client's own, as JSON text, or NULL */
     uint8_t op, was_new, n_rows;
     struct vm_params before;
 };

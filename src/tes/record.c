@@ -46,6 +46,7 @@ vm_record_write(const struct tes *t, const struct vm *v, uint8_t *p, size_t size
     wr_u8(&w, v->state);
     wr_u8(&w, v->prev);
     wr_u8(&w, v->wanted);
+    wr_u8(&w, v->follow);
     wr_u16(&w, v->vid);
     wr_u8(&w, v->pcp);
     wr_u16(&w, v->mtu);
@@ -79,7 +80,7 @@ good(const struct vm *v)
            v->state < VM_N_STATES && v->prev < VM_N_STATES && v->vid <= VID_MAX &&
            v->par.vid <= VID_MAX && v->par.vni <= VNI_MAX &&
            v->par.type_id <= 0xffffff && v->pcp < 8 && v->par.pcp < 8 &&
-           vdp_entry_size(v->par.format);
+           (v->follow || vdp_entry_size(v->par.format));
 }
 
 bool
@@ -97,6 +98,7 @@ vm_record_read(struct tes *t, const uint8_t *p, size_t size)
     n.state = rd_u8(&r);
     n.prev = rd_u8(&r);
     n.wanted = rd_u8(&r) != 0;
+    n.follow = rd_u8(&r) != 0;
     n.vid = rd_u16(&r);
     n.pcp = rd_u8(&r);
     n.mtu = rd_u16(&r);
@@ -126,6 +128,10 @@ vm_record_read(struct tes *t, const uint8_t *p, size_t size)
     if (r.err || rd_left(&r) || !good(&n))
         return false;
     a->uplink = tes_uplink_find(t, uplink);
+    if (n.follow != !!t->conf.follow) {
+        log_warn("vm", "a VM was signalled by another station before: it is forgotten");
+        return true;
+    }
     if (a->uplink == t->n_up) {
         log_warn("vm", "uplink %s is no longer configured: a VM behind it is forgotten",
             uplink);
@@ -143,6 +149,8 @@ vm_record_read(struct tes *t, const uint8_t *p, size_t size)
     v->state = n.state;
     v->prev = n.prev;
     v->wanted = n.wanted;
+    v->follow = n.follow;
+    v->retrying = n.follow && n.state == VM_ASSOC;
     v->vid = n.vid;
     v->pcp = n.pcp;
     v->mtu = n.mtu;

@@ -226,8 +226,6 @@ vm_journal(struct tes *t, uint32_t h, bool live)
     struct vm *v = vm_at(t, h);
     struct tes_out *o;
     uint8_t key[VM_KEY_SIZE];
-    if (v->follow)
-        return;
     v->journal_id = new_id(t, h);
     v->waits |= WAIT_JOURNAL;
     vm_key_write(&v->id, key);
@@ -379,9 +377,11 @@ vm_restored(struct tes *t)
     t->restored = true;
     for (uint32_t h = t->first_vm; h; h = vm_at(t, h)->next) {
         struct vm *v = vm_at(t, h);
+        if (v->follow && v->retrying) /* lldpad was read, and has it no more */
+            vm_lost(t, h, true, BERTH_REASON_NONE);
         vm_set_tag(t, h, state_action(v->state));
         v->waits = 0;
-        if (!v->wanted)
+        if (!v->wanted || v->follow)
             continue;
         v->retrying = 1;
         timers_set(&t->timers, &v->timer, t->now_us, 0, h);
@@ -416,6 +416,7 @@ vm_follow_add(struct tes *t, const char *ifname, const struct mac *mac, uint32_t
     v->par.mac = *mac;
     v->par.uplink = uplink;
     snprintf(v->par.ifname, sizeof(v->par.ifname), "%s", ifname);
+    vm_journal(t, h, true);
     if (t->restored) /* before, the pinned tags still hold */
         vm_set_tag(t, h, state_action(v->state));
     v->waits = 0;
@@ -433,6 +434,7 @@ vm_follow(struct tes *t, const struct tes_in *in)
     t->n.follows++;
     if (!v || !v->follow || in->uplink >= t->n_up)
         return;
+    v->retrying = 0;
     if (in->gone || !vid || vid > VID_MAX) {
         if (v->state == VM_ASSOC)
             vm_lost(t, h, true, BERTH_REASON_NONE);
@@ -449,5 +451,6 @@ vm_follow(struct tes *t, const struct tes_in *in)
     v->par.has_vni = in->group != 0;
     v->since_us = t->now_us;
     vm_set_tag(t, h, VM_ACT_OPEN);
+    vm_journal(t, h, true);
     v->waits = 0;
 }

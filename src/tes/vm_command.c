@@ -354,7 +354,7 @@ vm_command(struct tes *t, struct vm_command *c)
     struct vm *v = h ? vm_at(t, h) : NULL;
     const char *why = NULL;
     t->n.commands++;
-    if (t->conf.follow) {
+    if (t->conf.follow && c->op != TNS_TERMINATE) {
         refuse(t, c, "follows",
             "lldpad signals for this server: use vdptool, and `vm follow` "
             "to name the VM's interface");

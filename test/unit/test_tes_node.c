@@ -118,7 +118,7 @@ test_life(void **state)
         {"resume",       "",                                                           "associated", VDP_ASSOC,    BERTH_OP_RESUME,   0,                   1, false, false},
         {"emigrate",
          ",\"phase\":\"prepare\",\"target\":\"10.255.0.2\",\"epoch\":\"77\","
-         "\"migration\":\"9\"",                                                        "emigrating", VDP_ASSOC,    BERTH_OP_EMIGRATE, BERTH_PHASE_PREPARE, 1, false,
+            "\"migration\":\"9\"",                                                     "emigrating", VDP_ASSOC,    BERTH_OP_EMIGRATE, BERTH_PHASE_PREPARE, 1, false,
          true                                                                                                                                                             },
         {"emigrate",     ",\"phase\":\"commit\"",                                      "emigrated",  VDP_ASSOC,    BERTH_OP_EMIGRATE,
          BERTH_PHASE_COMMIT,                                                                                                                               0, false, true },
@@ -613,6 +613,27 @@ test_follow(void **state)
     assert_true(p->tag.pass);
     pair_call(p, ASSOC1);
     assert_says(pair_last(p), "\"code\":\"follows\"");
+    /* a restart: the tag stays while lldpad has the VSI, and goes if it has not */
+    for (unsigned has = 2; has-- > 0;) {
+        unsigned n = p->n_journal;
+        assert_int_equal(n, 1);
+        tes_free(p->tes);
+        p->tes = tes_new(&c, p->now);
+        tes_input(p->tes,
+            &(struct tes_in){.type = TES_IN_RESTORE,
+                .p = p->journal[0].p,
+                .size = p->journal[0].size},
+            p->now);
+        if (has)
+            tes_input(p->tes, &vsi, p->now);
+        tes_input(p->tes, &(struct tes_in){.type = TES_IN_RESTORED}, p->now);
+        pair_settle(p);
+        assert_int_equal(p->tag.vid, has ? 600 : 0);
+        assert_int_equal(p->tag.pass, has);
+    }
+    pair_call(p, "{\"cmd\":\"vm terminate\",\"vsi\":\"02:00:00:00:00:11\"}");
+    assert_string_equal(pair_last(p), "{\"ok\":true}");
+    assert_int_equal(p->n_journal, 0);
     pair_free(p);
 }
 
