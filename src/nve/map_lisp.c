@@ -24,6 +24,7 @@ struct map_lisp {
     struct pool asks;                    /* of struct vn_rec */
     uint32_t authority;                  /* index of the one to connect to next */
     uint64_t since_us, registered;
+    bool end_due;                        /* the end of registration is to be told */
 };
 
 struct map_lisp *
@@ -174,6 +175,7 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
     case LISP_SEV_UP:
         log_note("map", "authority=%s connected", ev->id);
         m->since_us = now;
+        m->end_due = true;
         edge_session(e, true, now);
         break;
     case LISP_SEV_DOWN:
@@ -361,6 +363,10 @@ enum pulled
 map_lisp_output(struct map_lisp *m, struct nve_out *out)
 {
     struct lisp_session_out o;
+    /* The edge has been pulled until it was empty: all that it holds is registered. What
+     * the authority knew of us beyond that goes, so not before the journal is read (K4). */
+    if (m->end_due && m->n->restored && lisp_session_register_end(m->session))
+        m->end_due = false;
     if (!lisp_session_output(m->session, &o))
         return pull_output(m, out);
     switch ((enum lisp_session_out_type)o.type) {

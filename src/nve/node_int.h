@@ -18,6 +18,7 @@ struct nve {
     char **port_names;
     uint64_t now_us, started_us;
     struct rng rng;                      /* nonces; seeded by the configuration */
+    bool restored;                       /* the journal's records are all in */
     struct edge *edge;
     struct tns_vdp *vdp;
     struct map_lisp *lisp;               /* NULL without an authority */
