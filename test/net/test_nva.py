@@ -3,13 +3,10 @@
 
     core ── nva: berth-nva
 """
-import json
-import os
-import signal
+import contextlib
 import socket
 import struct
 import subprocess
-import time
 
 import pytest
 
@@ -146,3 +143,37 @@ def test_a_second_daemon_does_not_take_the_database(nva):
     assert other.process.returncode == 1
     assert "another process has it open" in err
     assert nva.daemon.rows("ping")
+
+
+def test_killed_while_machines_attach(lab2):
+    """Edges come back by themselves and register again; no epoch is given twice."""
+    vms = [lab2.add_vm(lab2.servers[i % 2]) for i in range(8)]
+    seen = {}
+
+    def mappings():
+        with contextlib.suppress(OSError, LabError):
+            return lab2.nva.daemon.rows("show mappings")
+        return []
+
+    def note():
+        for row in mappings():
+            seen.setdefault(row["epoch"], set()).add((row["vni"], row["mac"]))
+
+    for i, vm in enumerate(vms):
+        if i in (2, 5):
+            note()
+            lab2.nva.daemon.kill()
+        if i in (4, 6):
+            lab2.nva.start()
+        vm.associate("red")             # answered all the same (K17)
+    wait_for("all registered", lambda: len(mappings()) == len(vms), 40)
+    note()
+    rows = mappings()
+    assert {r["mac"] for r in rows} == {vm.mac for vm in vms}
+    assert len({r["epoch"] for r in rows}) == len(vms)
+    assert all(len(keys) == 1 for keys in seen.values())
+    assert set(vns(lab2.nva)) == {"red", "blue"}
+    wait_for("every edge knows all", lambda: all(
+        len(t.daemon.rows("show mappings")) == len(vms) for t in lab2.tors), 20)
+    sent, got = vms[0].ping(vms[7].ip4, count=5)
+    assert got == sent
