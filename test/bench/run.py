@@ -29,6 +29,7 @@ GROUPS = {
                 "assoc_lldpad_first_packet_ms_p50"],
     "load": ["assoc_confirmed_per_s", "assoc_linearity", "nve_bytes_per_attachment",
              "nva_bytes_per_mapping"],
+    "restart": ["nve_restart_lost", "nve_restart_ms"],
     "authority": ["map_requests_per_s", "map_registrations_per_s"],
 }
 
