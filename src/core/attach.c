@@ -393,6 +393,15 @@ age_out(struct edge *e, uint32_t h, uint8_t event)
         att_event(e, h, ATT_EV_TIMER);
 }
 
+/* A claim on its way may come back with a newer number than what was heard meanwhile. */
+static bool
+lost_one(const struct edge *e, uint32_t h)
+{
+    const struct entry *n = entry_at(e, h);
+    return n->flags & ENTRY_LOCAL && !(n->flags & ENTRY_WANT && n->reg) &&
+           !entry_resident(e, h);
+}
+
 /* Implicit emigration (E3). Where the newer owner is another NVE, mapping relays (D1).
  */
 static void
@@ -403,7 +412,7 @@ lose(struct edge *e, uint32_t h, uint8_t was)
     for (uint32_t n = a->entries; n; n = entry_at(e, n)->next) {
         struct entry *t = entry_at(e, n);
         uint32_t holder = 0;
-        if (!(t->flags & ENTRY_LOCAL) || entry_resident(e, n))
+        if (!lost_one(e, n))
             continue;
         mapping_find(e, t->vni, &t->mac, NULL, NULL, &holder);
         t->flags &= (uint16_t) ~(ENTRY_LOCAL | ENTRY_PUBLISHED | ENTRY_WANT);
@@ -521,7 +530,7 @@ static bool
 lost_any(const struct edge *e, const struct att *a)
 {
     for (uint32_t n = a->entries; n; n = entry_at(e, n)->next)
-        if (entry_at(e, n)->flags & ENTRY_LOCAL && !entry_resident(e, n))
+        if (lost_one(e, n))
             return true;
     return false;
 }

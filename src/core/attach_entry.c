@@ -346,19 +346,33 @@ void
 entry_withdraw(struct edge *e, uint32_t h, bool tomb)
 {
     struct entry *n = entry_at(e, h);
-    struct mapping_rec rec;
+    struct mapping_rec rec = {0};
     uint32_t holder = 0;
-    n->flags &= (uint16_t) ~(ENTRY_LOCAL | ENTRY_FRESH);
-    if (!mapping_find(e, n->vni, &n->mac, NULL, &rec, &holder) || holder != h)
-        return; /* somebody here took over: nothing to withdraw */
-    /* An earlier registration may stand, or one without answer have arrived: it is said
-     * in any case, and harms nobody who has the key (E4). */
+    bool known = mapping_find(e, n->vni, &n->mac, NULL, &rec, &holder);
+    bool ours = known && holder == h;
+    bool asked = n->reg != 0;
+    n->flags &= (uint16_t) ~(ENTRY_LOCAL | ENTRY_FRESH | ENTRY_PUBLISHED);
     edge_ticket_drop(e, n->reg);
     n->reg = 0;
-    n->flags &= (uint16_t)~ENTRY_PUBLISHED;
-    mapping_local_clear(e, n->vni, &n->mac, h, tomb);
-    if (tomb)
-        n->flags |= ENTRY_TOMB;
+    if (ours) {
+        mapping_local_clear(e, n->vni, &n->mac, h, tomb);
+        if (tomb)
+            n->flags |= ENTRY_TOMB;
+    } else if (holder) {
+        return; /* somebody here took over: nothing to withdraw */
+    } else {
+        /* Another NVE has it, and mapping relays for us: attach ends that, or nobody.
+         */
+        if (tomb)
+            n->flags |= ENTRY_TOMB;
+        else
+            mapping_tomb_clear(e, n->vni, &n->mac);
+        if (!asked)
+            return;
+        rec = (struct mapping_rec){.vni = n->vni, .mac = n->mac, .owner = e->conf.vtep};
+    }
+    /* An earlier registration may stand, or one without answer have arrived: it is said
+     * in any case, and harms nobody who has the key (E4). */
     if (e->conf.authority && e->session_up)
         edge_emit(e, EDGE_WITHDRAW)->u.reg.rec = rec;
 }

@@ -531,8 +531,9 @@ attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
         txn_advance(e, txn);
         return;
     }
-    if (status == 0 && t->kind == TICKET_REGISTER && txn == 0) {
+    if (t->kind != TICKET_REGISTER || txn)
+        return;
+    if (status == 0)
         att_journal(e, att, 0);
-        att_settle(e, att);
-    }
+    att_settle(e, att);
 }

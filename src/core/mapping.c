@@ -335,7 +335,7 @@ mapping_ent_vacate(struct edge *e, uint32_t h)
     struct mapping_table *t = e->map;
     struct ent *en = ent_at(t, h);
     mapping_ips_replace(e, h, NULL, 0, 0);
-    en->flags &= F_TOMB;
+    en->flags = en->flags & F_TOMB ? F_TOMB | (en->flags & F_REMOTE ? F_THEIRS : 0) : 0;
     en->att = 0;
     mapping_fdb_emit(e, h);
     mapping_owner_drop(e, en->owner);
@@ -430,8 +430,10 @@ mapping_tomb_set(struct edge *e, uint32_t vni, const struct mac *mac, uint64_t e
     en->flags |= F_TOMB;
     if (epoch >= en->epoch) {
         en->epoch = epoch;
-        mapping_ent_vacate(
-            e, h); /* what we took for the owner is not newer than we were (D1) */
+        en->migration_id = 0;
+        /* what we took for the owner is not newer than we were (D1) */
+        mapping_ent_vacate(e, h);
+        ent_at(t, h)->flags &= (uint8_t)~F_THEIRS;
     } else {
         mapping_fdb_emit(e, h);
     }

@@ -12,7 +12,8 @@
 #define NEGS_MAX   16384
 #define PUSH_TRIES 3
 
-enum { F_LOCAL = 1, F_REMOTE = 2, F_TOMB = 4, F_STALE = 8, F_PULLED = 16 };
+/* THEIRS, of a tombstone: its epoch is that of an owner after us. */
+enum { F_LOCAL = 1, F_REMOTE = 2, F_TOMB = 4, F_STALE = 8, F_PULLED = 16, F_THEIRS = 32 };
 enum { TIMER_MAP_STALE = TIMER_MAP_FIRST, TIMER_MAP_NEG, TIMER_MAP_RETRY };
 
 struct ent {

@@ -26,8 +26,16 @@ remote_verdict(const struct edge *e, uint32_t h, const struct mapping_rec *rec)
         return en->flags & F_LOCAL ? MAPPING_TOOK_LOCAL : MAPPING_ACCEPTED;
     if (rec->epoch < en->epoch)
         return MAPPING_STALE;
-    if (!owned) /* our own tombstone, or nothing yet */
-        return en->flags & F_TOMB ? MAPPING_STALE : MAPPING_ACCEPTED;
+    /* Nobody's: our own tombstone is not undone by its like, but a later owner whom we
+     * heard of, and who was out of the list for a while, comes back with what he had
+     * (E6).
+     */
+    if (!owned && en->flags & F_TOMB)
+        return en->flags & F_THEIRS && en->migration_id == rec->migration_id
+                   ? MAPPING_ACCEPTED
+                   : MAPPING_STALE;
+    if (!owned)
+        return MAPPING_ACCEPTED;
     if (en->flags & F_LOCAL || en->migration_id != rec->migration_id)
         return MAPPING_CONFLICT;
     const struct vtep *v = vtep_at(e->map, en->owner);

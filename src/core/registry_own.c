@@ -590,6 +590,19 @@ registry_reserve(struct registry *r, uint32_t nve, uint64_t ref,
         claim(r, nve, ref, rec, true);
 }
 
+/* What waits for its number is withdrawn as well. */
+static void
+claims_cancel(struct registry *r, uint32_t nve, const struct mapping_rec *rec)
+{
+    struct reg_claim c;
+    for (uint32_t n = r->claims.n; n; n--) {
+        fifo_pop(&r->claims, &c);
+        if (c.nve != nve || c.reserve || c.rec.vni != rec->vni ||
+            !mac_equal(&c.rec.mac, &rec->mac))
+            *(struct reg_claim *)fifo_push(&r->claims) = c;
+    }
+}
+
 void
 registry_withdraw(struct registry *r, uint32_t nve, uint64_t ref,
     const struct mapping_rec *rec, uint64_t now_us)
@@ -597,10 +610,15 @@ registry_withdraw(struct registry *r, uint32_t nve, uint64_t ref,
     r->now_us = now_us;
     if (!reg_nve_live(r, nve))
         return;
+    claims_cancel(r, nve, rec);
     uint32_t h = keytab_find(&r->keys, rec->vni, &rec->mac);
     if (h && reg_ent(r, h)->flags & ENT_LIVE) {
         const struct reg_ent *en = reg_ent(r, h);
-        if (en->nve != nve || en->epoch != rec->epoch) { /* E4 */
+        /* E4. A session keeps the order of what an NVE says, so that of the owner ends
+         * its residence even where it has not heard yet which number was granted. */
+        bool heard = rec->epoch == en->epoch ||
+                     (rec->epoch < en->epoch && !reg_nve(r, nve)->foreign);
+        if (en->nve != nve || !heard) {
             reject(r, nve, ref, REG_NOT_OWNER, rec);
             return;
         }
