@@ -512,7 +512,7 @@ refused(struct tes *t, uint32_t h, const struct vdp_station_out *ev)
             vm_fail(t, h, m.code, "%s", m.text);
     }
     if (fresh) {
-        forget(t, h, false);
+        forget(t, h, ev->keep); /* an earlier request of it may stand there */
         return;
     }
     if (ev->keep) { /* A9: what was before still holds */
