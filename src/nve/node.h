@@ -18,7 +18,7 @@ enum nve_mapping_mode { NVE_MAP_SESSION, NVE_MAP_PULL, NVE_MAP_STATIC };
 
 struct nve_port_conf {
     struct edge_port_conf edge;
-    struct mac extra_group;              /* further ECP destination taken (vdp.md 2); none = 0 */
+    struct mac extra_group;              /* further ECP destination taken (RFC 8394 Table 1); none = 0 */
 };
 struct nve_vid_vn {                      /* (port, vid) -> VNI where the station names no VN (K2) */
     uint32_t port, vni;

@@ -4,8 +4,8 @@
  * the queue (station, manager id) until a PDU takes it; what the bridge refuses by
  * itself goes to the queue at once. Requests are given out before answers are packed,
  * so answers given in between share one PDU: lldpad reads one buffer each 2 ms, and of
- * two PDUs in that time only one is executed (vdp.md 3b). Every PDU ends with an End
- * TLV, without which lldpad executes what is left of an earlier one (3a). */
+ * two PDUs in that time only one is executed. Every PDU ends with an End TLV, without
+ * which lldpad executes what is left of an earlier one. */
 #include "proto/vdp_bridge.h"
 
 #include <string.h>
@@ -68,7 +68,7 @@ vdp_bridge_defaults(const struct mac *self)
     return (struct vdp_bridge_conf){
         .self = *self,
         .group = eth_mac_ncb,
- /* RTE 8 and RKA 24: vdp.md 5, what keeps lldpad's own ceiling out of the way */
+ /* RTE 8 and RKA 24: what keeps lldpad's own ceiling out of the way */
         .timers = {.retries = 3, .rte = 8, .rwd = 20, .rka = 24},
         .gap_us = ECP_LINK_GAP_US,
         .oui = BERTH_OUI,

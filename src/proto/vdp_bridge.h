@@ -13,7 +13,7 @@
 #include "wire/vdp.h"
 
 struct vdp_bridge_conf {
-    struct mac self, group, extra;       /* group none = eth_mac_ncb; extra: vdp.md "evb mac" */
+    struct mac self, group, extra;       /* group none = eth_mac_ncb; extra: one more that is taken */
     struct evb_timers timers;            /* until vdp_bridge_set_peer */
     uint64_t gap_us;                     /* K13, towards stations not known as ours */
     uint32_t oui;                        /* Berth's; 0 = BERTH_OUI */

@@ -21,7 +21,7 @@ void vdp_filter_clear(struct vdp_filter *f);
 const uint8_t *vdp_filter_asked(const struct vdp_filter *f);       /* wire form */
 /* Wire form with the TCIs answered: n * entry size octets. */
 void vdp_filter_tagged(const struct vdp_filter *f, uint8_t *wire);
-/* Entry by entry as asked before, or as answered (vdp.md: the station quotes the TCI). */
+/* Entry by entry as asked before, or as answered (lldpad quotes the TCI it got). */
 bool vdp_filter_same(const struct vdp_filter *f, uint8_t format, uint16_t n,
     const uint8_t *wire);
 /* Puts the TCI answered before into entries of `wire` that ask for any VID. */

@@ -14,7 +14,7 @@ enum {
     RETRIES = 3,
     RWD = 17,
     RKA = 20
-}; /* vdp.md 2: what lldpad is used with */
+}; /* what lldpad is used with */
 
 struct tes *
 tes_new(const struct tes_conf *conf, uint64_t now_us)

@@ -275,7 +275,7 @@ def test_addresses_of_ciscos_tlv_answer_arp(make_lab):
 # ---- many
 
 def test_300_vsis_with_16_outstanding_none_lost(make_lab):
-    """K13 and reference: lldpad has one input buffer; answers come aggregated and paced."""
+    """K13: lldpad has one input buffer; answers come aggregated and paced."""
     lab = up(make_lab(tors=1))
     edge = lab.tors[0].daemon
     with Lldpad(lab.servers[0]) as station:
@@ -329,7 +329,7 @@ def tags(server):
 
 
 def test_the_agent_tags_the_vms_that_lldpad_signals(make_lab):
-    """Issue item 4: berth-tes --station=lldpad; two VMs behind two servers over tags that
+    """berth-tes --station=lldpad (S0-17): two VMs behind two servers over tags that
     lldpad obtained."""
     lab = up(make_lab(tors=2))
     one, two = lab.servers

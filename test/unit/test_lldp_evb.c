@@ -136,7 +136,7 @@ relay_needs_both(void **state)
         }
 }
 
-/* Each second until somebody is there (vdp.md 1: the station needs it to start). */
+/* Each second until somebody is there (lldpad needs it to start). */
 static void
 alone(void **state)
 {

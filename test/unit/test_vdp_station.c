@@ -392,7 +392,7 @@ operations(void **state)
     assert_int_equal(r.type, VDP_DEASSOC);
     assert_false(vdp_station_op(&r, BERTH_OP_KEEPALIVE, BERTH_PHASE_NONE));
     assert_false(vdp_station_op(&r, BERTH_OP_NOTIFY, BERTH_PHASE_NONE));
-    /* vdp.md 2: R 3, RTE 8, RWD 20, RKA 20 */
+    /* Those of lldpad: R 3, RTE 8, RWD 20, RKA 20 */
     struct evb_timers t = {3, 8, 20, 20};
     assert_int_equal(vdp_station_keepalive_us(&t), 10485760);
     assert_int_equal(vdp_station_response_wait_us(&t), 15755520);
