@@ -54,7 +54,10 @@ flood(int s, struct mmsghdr *m, double seconds)
         int r = sendmmsg(s, m, BATCH, 0);
         n += r > 0 ? r : 0;
     }
-    printf("%ld %.0f\n", n, (double)n / (now() - from));
+    struct timespec cpu;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    printf("%ld %.0f %.6f\n", n, (double)n / (now() - from),
+        (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
     return 0;
 }
 

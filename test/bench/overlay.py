@@ -73,13 +73,32 @@ def topologies(names):
         yield pairs
 
 
+def ksoftirqd():
+    """CPU seconds that ksoftirqd of CPU 0 has had."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/comm", encoding="ascii") as f:
+                if f.read().strip() != "ksoftirqd/0":
+                    continue
+            with open(f"/proc/{pid}/schedstat", encoding="ascii") as f:
+                return int(f.read().split()[0]) / 1e9
+    return 0.0
+
+
+COSTS = {}                               # lab -> nanoseconds of CPU 0 per frame received
+
+
 def pps(a, b, seconds, size=22):
     """Frames per second received; 22 octets of payload make a frame of 64."""
     sink = b.popen(["taskset", "-c", "1", tool("bench_udp"), "sink", str(PORT)])
     sink.stdout.readline()
-    a.run(["taskset", "-c", "0", tool("bench_udp"), "flood", b.ip4, str(PORT), str(size),
-           str(seconds)])
-    return float(sink.communicate(timeout=10)[0].split()[1])
+    before = ksoftirqd()
+    flood = a.run(["taskset", "-c", "0", tool("bench_udp"), "flood", b.ip4, str(PORT),
+                   str(size), str(seconds)]).stdout.split()
+    frames, rate = map(float, sink.communicate(timeout=10)[0].split())
+    cost = 1e9 * (float(flood[2]) + ksoftirqd() - before) / frames
+    COSTS.setdefault(a.lab.prefix, []).append(cost)
+    return rate
 
 
 def tcp(a, b, seconds):
@@ -115,6 +134,11 @@ def run(bench):
             if "untagged" in r:
                 bench.ratio("overlay_pps_untagged_ratio", m["berth"], m["untagged"],
                             r["untagged"], 0.9)
+            costs = {n: COSTS[pairs[n][0].lab.prefix] for n in names}
+            bench.ratio("overlay_cpu_ratio", statistics.median(costs["berth"]),
+                        statistics.median(costs["tagged"]), statistics.median(
+                            x / y for x, y in zip(costs["berth"], costs["tagged"])),
+                        1.05, unit="ns/frame", at_most=True)
         if wanted("overlay_tcp_ratio"):
             two = {n: pairs[n] for n in ("berth", "tagged")}
             m, r = alternate(two, tcp, 1, min(rounds, 15), bench.note)

@@ -20,14 +20,15 @@ import lab as labs  # noqa: E402
 
 # group (a module here) -> what it measures
 GROUPS = {
-    "overlay": ["overlay_pps_ratio", "overlay_pps_untagged_ratio", "overlay_tcp_ratio"],
+    "overlay": ["overlay_pps_ratio", "overlay_pps_untagged_ratio", "overlay_cpu_ratio",
+                "overlay_tcp_ratio"],
     "latency": ["assoc_answer_ms_p50", "assoc_answer_ms_p99", "assoc_answer_4000_ms_p50",
                 "assoc_first_packet_ms_p50", "assoc_first_packet_ms_p99",
                 "assoc_first_packet_lost",
                 "assoc_first_packet_4000_ratio"],
     "foreign": ["assoc_lldpad_answer_ms_p50", "assoc_lldpad_answer_ms_p99",
                 "assoc_lldpad_first_packet_ms_p50"],
-    "load": ["assoc_confirmed_per_s", "assoc_linearity", "nve_bytes_per_attachment",
+    "load": ["assoc_confirmed_per_s", "assoc_linearity", "assoc_far_behind_s", "nve_bytes_per_attachment",
              "nva_bytes_per_mapping"],
     "restart": ["nve_restart_lost", "nve_restart_ms"],
     "authority": ["map_requests_per_s", "map_registrations_per_s"],
