@@ -85,8 +85,7 @@ port_ingress(struct __sk_buff *skb)
     if (unlikely(f.tagged && skb->vlan_proto != ETH_VLAN))
         return drop(n, DPC_DROP_NO_VAP); /* a service tag is no local tag here */
 
-    /* One look-up admits and refuses spoofing (S3 anti-spoof); the second is for
-     * failures. */
+    /* One look-up admits, refuses spoofing (S3-5, P5); the second is for failures. */
     key.port = f.port;
     key.vid = f.vid;
     vsi = bpf_map_lookup_elem(&vsis, &key);
@@ -176,7 +175,7 @@ overlay_ingress(struct __sk_buff *skb)
         return drop(n, DPC_DROP_NO_VN);
     if (!to || to->kind != FDB_RELAY) /* D1: knowledge alone is no licence */
         return drop(n, DPC_DROP_SPLIT);
-    if (tunnel.tunnel_ttl <= 1)
+    if (tunnel.tunnel_ttl <= 1) /* D3: the last bound of a relay */
         return drop(n, DPC_DROP_TTL);
     n->c[DPC_RELAYED]++;
     return send_overlay(

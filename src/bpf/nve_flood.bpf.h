@@ -112,7 +112,7 @@ flood_locals(struct __sk_buff *skb)
             return drop(n, DPC_DROP_ERROR);
         }
     }
-    if (!f.port) /* split horizon: overlay to locals only */
+    if (!f.port) /* split horizon: overlay to locals only, no relay (D4, F17) */
         return TC_ACT_SHOT;
     from_save(skb, &f, 0);
     bpf_tail_call(skb, &jumps, NVE_JUMP_REMOTE);

@@ -108,7 +108,7 @@ vap_reflects(const struct from *f)
     return vap && vap->reflect;
 }
 
-/* Unicast of an admitted VSI. */
+/* Unicast of an admitted VSI (S4-42). */
 static __always_inline int
 forward_unicast(struct __sk_buff *skb, struct nve_counters *n, const struct nve_conf *c,
     const struct from *f, const __u16 *dst)

@@ -3,7 +3,7 @@
  * per cell. Rows of TERM repeat those of NULL: the requirement's column is "NULL (or
  * TERM)". PREASSOC in IMMIG clears the migration flag, and IMMIG without it is
  * PREASSOC. The UNDO rows take a request back that failed after its step (A9); they
- * exist for those pairs that a step makes. */
+ * exist for those pairs that a step makes. No order is assumed (S0-13, S1-2). */
 #include "core/attach.h"
 
 static const char *const states[ATT_N_STATES] = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may join what, until proofs come: the list of VNIs of a server port (K9). Pure and
- * small; the owner frees the copied ranges by authz_done. */
+/* Who may join what, until proofs come (S0-11, S3-107): the list of VNIs of a server port
+ * (K9). Pure and small; the owner frees the copied ranges by authz_done. */
 #ifndef BERTH_CORE_AUTHZ_H
 #define BERTH_CORE_AUTHZ_H
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The data plane as plain operations (K6). Core emits struct dp_op with an id; whoever
- * drives a data plane (BPF, the simulator's, later a bridge) carries them out in order and
+/* The data plane as plain operations (K6, S0-8). Core emits struct dp_op with an id;
+ * whoever drives a data plane (BPF, the simulator's, later a bridge) carries them out in order and
  * answers dp_done(id, status). Events come back as struct dp_event. Everything here is a
  * value: no pointers except the borrowed frame octets.
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this NVE knows of "(VN, MAC, IPs) -> place", local and remote, with the owner's
- * epoch (K1, K4). The one place that decides who owns a key here (E3), hence the only
- * source of FDB, neighbour, negative and member operations (core/dp.h). It knows no
+/* What this NVE knows of "(VN, MAC, IPs) -> place" (S4-12), local and remote, with the
+ * owner's epoch (K1, K4). The one place that decides who owns a key here (E3), hence the
+ * only source of FDB, neighbour, negative and member operations (core/dp.h). It knows no
  * mapping protocol: adapters feed it records and pull what is to be asked or published. */
 #ifndef BERTH_CORE_MAPPING_H
 #define BERTH_CORE_MAPPING_H

@@ -23,6 +23,7 @@ mapping_op(struct edge *e, uint8_t type)
     return edge_dp(e, type, TICKET_MAP_DP, t->push);
 }
 
+/* A relay needs both: it was ours, and somebody newer has published (D1, D2, S0-14). */
 void
 mapping_fdb_fill(const struct mapping_table *t, const struct ent *en, struct dp_op *op)
 {

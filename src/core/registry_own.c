@@ -346,6 +346,7 @@ migration_of(const struct registry *r, uint64_t asked, uint64_t epoch)
 
 /* ---- registering ---- */
 
+/* Only newer, or the owner's own again (E3, E6, F9). */
 static enum registry_reason
 register_verdict(
     const struct registry *r, uint32_t nve, uint32_t ent, const struct mapping_rec *rec)
@@ -603,6 +604,7 @@ claims_cancel(struct registry *r, uint32_t nve, const struct mapping_rec *rec)
     }
 }
 
+/* Only of (owner, epoch), however late it comes (E4, F3). */
 void
 registry_withdraw(struct registry *r, uint32_t nve, uint64_t ref,
     const struct mapping_rec *rec, uint64_t now_us)

@@ -4,7 +4,7 @@
  * list, an NVE that has work and room in its window stands in the ready list, and
  * reg_push finds the next thing to say behind the cursors. Ten changes of one key while
  * a subscriber was slow are one message. Snapshots are the same walk from the start
- * (K5). */
+ * (K5, S4-14, S4-40). */
 #include "core/registry_int.h"
 
 #include <string.h>

@@ -16,14 +16,14 @@ enum tns_code {                          /* S3-12 and A7; every binding maps the
     TNS_CONFLICT, TNS_UNKNOWN_VN, TNS_NO_STATE, TNS_INVALID_STATE, TNS_BUSY, TNS_MOVED,
     TNS_N_CODES
 };
-enum tns_vn_ref { VN_BY_NONE, VN_BY_VNI, VN_BY_NAME };  /* S0-9, K2 */
+enum tns_vn_ref { VN_BY_NONE, VN_BY_VNI, VN_BY_NAME };  /* S0-9, S3-102, K2 */
 
 #define TNS_IPS_MAX     8                /* addresses of one entry */
 #define TNS_ENTRIES_MAX 64               /* entries of one message */
 #define TNS_REASON_SIZE 96
 #define VN_NAME_SIZE    64               /* with the final NUL */
 
-/* One filter entry: one MAC (or any: wildcard, K2) in one VN. */
+/* One filter entry: one MAC (or any: wildcard, K2) in one VN (S3-103). */
 struct tns_entry {
     uint8_t vn_ref;                      /* enum tns_vn_ref */
     uint8_t has_mac;                     /* 0: wildcard VSI */

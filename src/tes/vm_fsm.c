@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hypervisor's half of the state machine (requirements 1.3): what an operation that
- * the edge has accepted makes of a VM here. A pair without a row is refused before
- * anything is sent. The action says what the VM's frames may do from then on. */
+/* The hypervisor's half of the state machine (requirements 1.3, S3-106): what an
+ * operation that the edge has accepted makes of a VM here. A pair without a row is
+ * refused before anything is sent. The action says what the VM's frames may do from
+ * then on. */
 #include "tes/node_int.h"
 
 static const char *const state_names[] = {"new", "preassociated", "associated",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* VDP PDU (802.1Q-2014 41.2): manager id TLV first, VSI TLVs each followed by the
- * organizational TLVs that belong to it, End. A decoded PDU points into the caller's bytes
- * (filters and org TLVs), which must outlive it. Lengths are strict: 25 + n * entry size;
+/* VDP PDU (802.1Q-2014 41.2, S3-110 to S3-112): manager id TLV first, VSI TLVs each
+ * followed by the organizational TLVs that belong to it, End. A decoded PDU points into the
+ * caller's bytes (filters and org TLVs), which must outlive it. Lengths are strict: 25 + n * entry size;
  * a VSI TLV that breaks a rule carries its reason, the others of the PDU still count. */
 #ifndef BERTH_WIRE_VDP_H
 #define BERTH_WIRE_VDP_H
