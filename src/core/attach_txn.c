@@ -196,6 +196,8 @@ txn_fail(struct edge *e, uint32_t txn, int status)
         reason = "a table is full";
     }
     undo(e, txn);
+    if (status == -ESTALE || status == -EEXIST) /* its number is spent (F4) */
+        att_at(e, x->att)->flags &= (uint8_t)~ATT_GRANTED;
     att_answer(e, txn, code, reason);
     txn_end(e, txn);
 }

@@ -151,9 +151,12 @@ mapping_negative(struct edge *e, uint32_t vni, const struct mac *mac,
          * better. */
         if ((ent_at(t, h)->flags & (F_REMOTE | F_PULLED)) != (F_REMOTE | F_PULLED))
             return;
-        if (by_ip)
+        struct mapping_rec left = {0};
+        if (by_ip) {
             mapping_ip_change(e, h, ip, false, false);
-        else
+            keytab_rec(&t->keys, h, &left);
+        }
+        if (left.n_ips == 0) /* found by its address, and told of by that alone */
             mapping_ent_vacate(e, h);
     }
     uint64_t max_us = e->conf.settings[SET_NEG_US];
