@@ -273,7 +273,8 @@ answer(struct edge *e, const struct tns_request *rq, const struct att *a, uint8_
         r->epoch = a->epoch;
         r->migration_id = a->migration_id;
     }
-    if (code != TNS_OK && rq->entries && rq->n_entries) {
+    if (code != TNS_OK && rq->entries && rq->n_entries &&
+        rq->n_entries <= TNS_ENTRIES_MAX) {
         size_t size = rq->n_entries * sizeof *rq->entries;
         r->entries = memcpy(edge_lend(e, size), rq->entries, size);
         r->n_entries = rq->n_entries;
@@ -623,19 +624,25 @@ done(struct edge *e, uint32_t txn, uint8_t code, const char *reason)
     txn_end(e, txn);
 }
 
-/* A sign of life: nothing changes but the timer (and whom notices go to). */
+/* A sign of life: nothing changes but the timer (and whom notices go to). A plain station
+ * whose VM has moved away did not heed the notice: ok would say that the VM is here (K3).
+ */
 static void
 refresh(struct edge *e, uint32_t txn)
 {
     struct txn *x = txn_at(e, txn);
     struct att *a = att_at(e, x->att);
+    bool lost = a->state == ATT_EMIG && a->flags & ATT_LOST && !x->rq.berth_station;
     a->cookie = x->rq.cookie;
     if (x->rq.idle_us)
         a->idle_ms = (uint32_t)(x->rq.idle_us / 1000);
     if (x->event == ATT_EV_KEEPALIVE)
         edge_count(e, EDGEC_KEEPALIVES);
     att_arm(e, x->att);
-    done(e, txn, TNS_OK, "");
+    if (lost)
+        done(e, txn, TNS_MOVED, "a newer owner is known");
+    else
+        done(e, txn, TNS_OK, "");
 }
 
 /* The same as what stands already, with nothing new to claim. */

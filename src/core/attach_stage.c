@@ -266,7 +266,8 @@ stage_same(const struct edge *e, uint32_t list_a, uint32_t list_b)
 }
 
 /* K3: equal to the last accepted request of this VSI at this port. A station repeats
- * the VID it was given, or still none. */
+ * the VID it was given, or still none; but once it was told that its VM has moved, only
+ * the VID given is a repetition: none is the first request of a VM that came back. */
 bool
 request_same(struct edge *e, const struct att *a, const struct tns_request *rq)
 {
@@ -280,7 +281,8 @@ request_same(struct edge *e, const struct att *a, const struct tns_request *rq)
         const struct tns_entry *n = &rq->entries[i];
         const struct entry *o = entry_at(e, h);
         uint32_t vn = 0;
-        if (n->vid && n->vid != o->vid)
+        if (n->vid != o->vid &&
+            (n->vid || (a->state == ATT_EMIG && a->flags & ATT_LOST)))
             return false;
         if (n->has_mac != !!(o->flags & ENTRY_MAC) ||
             n->ps != !!(o->flags & ENTRY_PS) || (n->ps && n->pcp != o->pcp) ||
