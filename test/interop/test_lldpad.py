@@ -252,6 +252,12 @@ def test_a_move_tells_the_old_station_and_its_keep_alive_claims_nothing(make_lab
         assert state(old, 1) != "ASSOC"
         mappings = lab.nva.daemon.rows("show mappings", mac=mac(1))
         assert [m["owner"] for m in mappings] == [lab.tors[1].vtep]
+        # and back again: the first request of a VM that returns is a claim, not a repetition
+        assert one.request("assoc", uuid(1), group_mac_filter(0, mac(1), RED)).mode == "assoc"
+        assert state(old, 1) == "ASSOC"
+        wait_for("lldpad of the other place lets it go", lambda: two.client.get(uuid(1)) is None)
+        wait_for("the owner", lambda: [m["owner"] for m in lab.nva.daemon.rows(
+            "show mappings", mac=mac(1))] == [lab.tors[0].vtep])
 
 
 def test_addresses_of_ciscos_tlv_answer_arp(make_lab):
