@@ -87,11 +87,11 @@ struct env {
     struct env_answer *answers; /* by cookie */
     uint32_t n_answers;
     uint32_t n_notices, n_acks;
-    uint8_t subscribed[100];
+    uint8_t subscribed[256];
     struct tns_notice notice;
     uint64_t epoch_source;
-    uint32_t fail_dp; /* per million */
-    struct rng *rng;  /* NULL: nothing fails */
+    uint32_t fail_dp, fail_journal; /* per million */
+    struct rng *rng;                /* NULL: nothing fails */
     uint8_t session, syncing;
     uint8_t authority_mute;
 };
@@ -317,9 +317,14 @@ env_take(struct env *v, const struct edge_out *o)
         memcpy(r.key, o->u.journal.key, r.key_size);
         r.bytes = malloc(r.size ? r.size : 1);
         memcpy(r.bytes, o->u.journal.bytes, r.size);
-        env_journal(v, &r);
+        bool fails =
+            o->id && v->rng && v->fail_journal && rng_chance(v->rng, v->fail_journal);
+        if (fails)
+            free(r.bytes);
+        else
+            env_journal(v, &r);
         if (o->id)
-            env_pend(v, EDGE_JOURNAL, o->id);
+            env_pend(v, EDGE_JOURNAL, o->id)->fail = fails;
         break;
     }
     case EDGE_REGISTER:
@@ -454,22 +459,29 @@ env_speaks(const struct env *v, uint32_t i)
     return !v->authority_mute || t == EDGE_DP || t == EDGE_JOURNAL;
 }
 
+/* Completes number i as if it were the last: the others keep their order. */
+static inline void
+env_complete_in_order(struct env *v, uint32_t i)
+{
+    struct env_pending p = v->pending[i];
+    memmove(&v->pending[i], &v->pending[i + 1],
+        (v->n_pending - i - 1) * sizeof *v->pending);
+    v->pending[v->n_pending - 1] = p;
+    env_complete(v, v->n_pending - 1);
+}
+
 /* All that can complete does, in the order it was asked, until nothing more comes. */
 static inline void
 env_run(struct env *v)
 {
     env_pull(v);
     for (uint32_t i = 0; i < v->n_pending;) {
-        if (!env_speaks(v, i)) {
+        if (env_speaks(v, i)) {
+            env_complete_in_order(v, i);
+            i = 0;
+        } else {
             i++;
-            continue;
         }
-        struct env_pending p = v->pending[i];
-        memmove(&v->pending[i], &v->pending[i + 1],
-            (v->n_pending - i - 1) * sizeof *v->pending);
-        v->pending[v->n_pending - 1] = p;
-        env_complete(v, v->n_pending - 1);
-        i = 0;
     }
 }
 
@@ -747,7 +759,7 @@ env_empty(const struct env *v)
     for (uint32_t i = 0; i < v->n_fdb; i++)
         ENV_CHECK(v->fdb[i].kind != FDB_LOCAL);
     ENV_CHECK(v->n_record == 0);
-    for (uint32_t i = 0; i < 100; i++)
+    for (uint32_t i = 0; i < 256; i++)
         ENV_CHECK(!v->subscribed[i]);
     ENV_CHECK(v->e->awaited == 0);
 }

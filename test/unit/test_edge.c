@@ -179,6 +179,7 @@ sequence(uint64_t seed, bool authority, uint32_t fail, bool restarts, uint32_t n
     struct env *v = env_new(authority);
     v->rng = &r;
     v->fail_dp = fail;
+    v->fail_journal = fail;
     for (uint32_t i = 0; i < n; i++) {
         draw_event(v, &r);
         env_check(v);
@@ -198,7 +199,7 @@ sequence(uint64_t seed, bool authority, uint32_t fail, bool restarts, uint32_t n
     }
     settle(v);
     env_quiet(v);
-    v->fail_dp = 0;
+    v->fail_dp = v->fail_journal = 0;
     end_all(v);
     env_free(v);
 }
