@@ -63,7 +63,10 @@ void
 vm_remove(struct tes *t, uint32_t h)
 {
     struct vm *v = vm_at(t, h);
+    struct vdp_key key = vm_vdp_key(t, v);
     ctl_vm_gone(t, h);
+    if (t->up[v->par.uplink].station) /* no keep-alive holds it at the edge any more */
+        vdp_station_forget(t->up[v->par.uplink].station, &key);
     timers_clear(&t->timers, &v->timer);
     if (v->prev_vm)
         vm_at(t, v->prev_vm)->next = v->next;

@@ -11,6 +11,7 @@ void vm_journal(struct tes *t, uint32_t h, bool live);
 void vm_retry(struct tes *t, uint32_t h); /* associate again after a delay */
 void vm_lost(struct tes *t, uint32_t h, bool moved, uint8_t reason);
 
+struct vdp_key vm_vdp_key(const struct tes *t, const struct vm *v);
 /* Sends v->op; again: with the epoch that it has. false: the station takes no more. */
 bool vm_send(struct tes *t, uint32_t h, bool again);
 /* The command in flight goes on if nothing holds it any more. */

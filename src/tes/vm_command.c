@@ -99,8 +99,8 @@ vm_fail(struct tes *t, uint32_t h, const char *code, const char *fmt, ...)
 
 /* --- to the edge --- */
 
-static struct vdp_key
-key_of(const struct tes *t, const struct vm *v)
+struct vdp_key
+vm_vdp_key(const struct tes *t, const struct vm *v)
 {
     struct vdp_key key = {
         .type_id = v->par.type_id, .type_version = v->par.type_version, .id = v->id};
@@ -128,7 +128,7 @@ vm_send(struct tes *t, uint32_t h, bool again)
     struct vm *v = vm_at(t, h);
     const struct vm_params *p = &v->par;
     struct vdp_station_request r = {
-        .key = key_of(t, v), .filter_format = p->format, .n_entries = 1};
+        .key = vm_vdp_key(t, v), .filter_format = p->format, .n_entries = 1};
     struct vdp_entry entry = {
         .group = p->vni, .mac = p->mac, .vid = p->vid, .pcp = p->pcp, .ps = p->ps};
     struct vdp_station *s = t->up[p->uplink].station;
