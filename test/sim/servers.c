@@ -180,6 +180,8 @@ tes_out_do(struct world *w, uint32_t i, const struct tes_out *o)
         net_link(w, i, true, o->p, o->size);
         break;
     case TES_OUT_TAG:
+        vm_of_ifname(o->tag.ifname, &vm);
+        server_att(w, i, vm, true)->named = true;
         at = w->now + slow_delay(w);
         if (at < s->last_tagged_at)
             at = s->last_tagged_at;
@@ -325,8 +327,12 @@ tes_boot(struct world *w, uint32_t i)
     mem_free(rows);
     struct tes_in up = {.type = TES_IN_UPLINK, .up = s->up, .mac = s->mac};
     tes_feed(w, i, &up);
+    for (uint32_t k = 0; k < s->n_atts; k++)
+        s->atts[k].named = false;
     struct tes_in done = {.type = TES_IN_RESTORED};
     tes_feed(w, i, &done);
+    for (uint32_t k = 0; k < s->n_atts; k++) /* berth-tes sweeps what nobody wants */
+        s->atts[k].used &= s->atts[k].named;
 }
 
 /* ---- a plain station ---- */

@@ -159,7 +159,7 @@ enum final_state { FINAL_NOT, FINAL_ASKED, FINAL_OK, FINAL_REFUSED, FINAL_UNPUBL
 
 struct attachment { /* what a server does with the frames of a VM */
     uint32_t vm, vid;
-    bool used, pass;
+    bool used, pass, named; /* named: since the agent started */
     char ifname[16];
 };
 struct ask { /* a request of an agent that waits for its answer */
