@@ -6,7 +6,7 @@ PYTHON := /usr/bin/python3
 MESON := $(PYTHON) /usr/bin/meson
 NINJA := ninja
 
-.PHONY: all test demo bench model sim clean
+.PHONY: all test demo bench sim clean
 all: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD)
 
@@ -20,17 +20,17 @@ deps:
 test: deps
 	$(PYTHON) tools/run-tests
 
-sim: deps
-	$(PYTHON) tools/run-tests --only sim
+# Worlds from seeds FIRST .. FIRST+SEEDS-1; NVES and VMS fix their size (0: by the seed).
+sim: $(BUILD)/build.ninja
+	$(NINJA) -C $(BUILD) test/sim/sim
+	exec $(BUILD)/test/sim/sim --seeds $(or $(SEEDS),1000) --first $(or $(FIRST),1) \
+		--nves $(or $(NVES),0) --vms $(or $(VMS),0) --jobs $(or $(JOBS),2) --stats --out $(BUILD)
 
 demo: all
 	exec $(PYTHON) lab/demo.py
 
 bench: all
 	exec $(PYTHON) test/bench/run.py
-
-model: deps
-	exec test/model/run
 
 clean:
 	rm -rf build build-san
