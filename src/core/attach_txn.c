@@ -327,7 +327,7 @@ flags_after(struct att *a, const struct txn *x)
         a->prev = x->from;
     if (plan->claim || plan->reserve || x->from == ATT_TERM)
         a->flags &= (uint8_t) ~(ATT_LOST | ATT_GRANTED);
-    if (plan->reserve)
+    if (plan->reserve && !x->unpublished) /* else the claim asks again (E5) */
         a->flags |= ATT_GRANTED;
     if (plan->claim || a->state == ATT_PREASSOC)
         a->flags &= (uint8_t) ~(ATT_DOWN | ATT_DOWN_ACTIVE | ATT_GRANTED);

@@ -363,8 +363,9 @@ register_verdict(
     bool same_id = rec->migration_id == en->migration_id;
     if (en->flags & ENT_LIVE)
         return en->nve == nve && same_id ? REG_OK : REG_CONFLICT;
-    /* Withdrawn: the owner may come back (E6); after a restart only the id tells it. */
-    return en->nve == nve || (en->nve == 0 && same_id) ? REG_OK : REG_STALE;
+    /* Withdrawn: the owner may come back (E6), with the id of then; after a restart
+     * nothing else tells it. */
+    return (en->nve == nve || en->nve == 0) && same_id ? REG_OK : REG_STALE;
 }
 
 static enum registry_reason
@@ -617,9 +618,9 @@ registry_withdraw(struct registry *r, uint32_t nve, uint64_t ref,
     if (h && reg_ent(r, h)->flags & ENT_LIVE) {
         const struct reg_ent *en = reg_ent(r, h);
         /* E4. A session keeps the order of what an NVE says, so that of the owner ends
-         * its residence even where it has not heard yet which number was granted. */
-        bool heard = rec->epoch == en->epoch ||
-                     (rec->epoch < en->epoch && !reg_nve(r, nve)->foreign);
+         * its residence whichever number it names: one that was granted and is not
+         * heard of yet, or one that was refused here. */
+        bool heard = rec->epoch == en->epoch || !reg_nve(r, nve)->foreign;
         if (en->nve != nve || !heard) {
             reject(r, nve, ref, REG_NOT_OWNER, rec);
             return;
