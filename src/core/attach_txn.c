@@ -467,7 +467,8 @@ attach_done(struct edge *e, const struct ticket *t, int status)
 static bool
 is_final(int status)
 {
-    return status == -ESTALE || status == -EACCES || status == -ENOSPC;
+    return status == -ESTALE || status == -EEXIST || status == -EACCES ||
+           status == -ENOSPC;
 }
 
 /* Every number granted is kept, and told to the journal where no answer waits for it.

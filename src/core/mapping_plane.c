@@ -42,6 +42,15 @@ remote_verdict(const struct edge *e, uint32_t h, const struct mapping_rec *rec)
     return ip_equal(&v->ip, &rec->owner) ? MAPPING_SAME : MAPPING_CONFLICT;
 }
 
+/* Subscribed, or somebody stands here: the local ones are first in the list. */
+static bool
+in_use(const struct mapping_table *t, uint32_t vni)
+{
+    uint32_t vn = mapping_vn_find(t, vni);
+    const struct mvn *v = vn ? vn_at(t, vn) : NULL;
+    return v && (v->wanted || (v->head && ent_at(t, v->head)->flags & F_LOCAL));
+}
+
 static enum mapping_verdict
 remote_apply(struct edge *e, const struct mapping_rec *rec, uint64_t seq, uint32_t *att)
 {
@@ -51,6 +60,8 @@ remote_apply(struct edge *e, const struct mapping_rec *rec, uint64_t seq, uint32
     uint32_t h = keytab_find(&t->keys, rec->vni, &rec->mac);
     if (ip_equal(&rec->owner, &e->conf.vtep)) /* our own words: we know better */
         return h && ent_at(t, h)->flags & F_LOCAL ? MAPPING_SAME : MAPPING_STALE;
+    if (!h && seq && !in_use(t, rec->vni)) /* on its way when we unsubscribed */
+        return MAPPING_STALE;
     if (!h && !(h = mapping_ent_get(e, rec->vni, &rec->mac)))
         return MAPPING_FULL;
     enum mapping_verdict verdict = remote_verdict(e, h, rec);
@@ -246,6 +257,8 @@ mapping_member(
     mapping_push_begin(e, seq, vni, NULL);
     bool usable =
         !ip_is_none(vtep) && !ip_equal(vtep, &e->conf.vtep) && vni && vni <= VNI_MAX;
+    if (add && seq && !in_use(t, vni))
+        usable = false; /* on its way when we unsubscribed */
     uint32_t vn = !usable ? 0 : add ? mapping_vn_get(t, vni) : mapping_vn_find(t, vni);
     if (vn && add) {
         member_add(e, vn, vtep);

@@ -128,6 +128,7 @@ test_verdicts(void **state)
     (void)state;
     uint32_t att;
     struct mapping_rec r5 = rec_n(VN, 1, 2, 5), other = rec_n(VN, 1, 3, 5);
+    mapping_vn(&F.e, VN, true);
     assert_int_equal(remote_set(r5, 1, NULL), MAPPING_ACCEPTED);
     assert_true(fdb_to(1, FDB_REMOTE, 2));
     assert_int_equal(F.ack, 1);
@@ -214,6 +215,7 @@ test_addresses(void **state)
               ll = {
                   {0xfe, 0x80, [15] = 9}
     };
+    mapping_vn(&F.e, VN, true);
     remote_set(rec_n(VN, 1, 2, 5), 1, NULL);
     /* The latest signalled claim holds the address; the other takes over when it goes.
      */
@@ -397,6 +399,7 @@ static void
 test_acknowledgement(void **state)
 {
     (void)state;
+    mapping_vn(&F.e, VN, true);
     F.stall = true;
     remote_set(rec_n(VN, 1, 2, 5), 1, NULL);
     remote_set(rec_n(VN, 2, 2, 5), 2, NULL);
