@@ -65,7 +65,7 @@ enum edge_out_type {
     EDGE_WITHDRAW,                       /* rec: owner and epoch name what goes (E4) */
     EDGE_RESERVE,                        /* id, rec: reserve an epoch without registering (Immigrate pre) */
     EDGE_QUERY,                          /* query: pull (vni, mac or ip); answers by edge_map* */
-    EDGE_SUBSCRIBE, EDGE_UNSUBSCRIBE,    /* vni */
+    EDGE_SUBSCRIBE, EDGE_UNSUBSCRIBE,    /* sub; vni */
     EDGE_VN_LOOKUP,                      /* vn: by vni, or by name when vni = 0; answered by edge_vn */
     EDGE_MAP_ACK,                        /* seq: everything up to this push is set in the data plane (K5) */
     EDGE_ANSWER,                         /* answer */
@@ -94,6 +94,10 @@ struct edge_out {
         } query;
         struct vn_rec vn;
         uint32_t vni;
+        struct {
+            uint32_t vni;
+            uint8_t members_only;        /* whom to take frames from (K11); mappings are pulled */
+        } sub;
         uint64_t seq;
         struct tns_response answer;
         struct tns_notice notice;

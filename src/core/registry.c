@@ -701,7 +701,7 @@ registry_lookup(struct registry *r, uint32_t asker, uint32_t vni, const struct m
          */
         uint32_t part = reg_part_find(r, reg_vn_find(r, vni), asker);
         bool owed = a == REG_LATER && r->recovering;
-        if (owed || !part || !reg_part(r, part)->subscribed)
+        if (owed || !part || reg_part(r, part)->subscribed != REG_SUB_ALL)
             reg_key_sub(r, asker, vni, mac, ip, owed);
     }
     if (a == REG_ABSENT)

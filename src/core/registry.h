@@ -85,6 +85,8 @@ void registry_withdraw(struct registry *r, uint32_t nve, uint64_t ref,
 void registry_register_end(struct registry *r, uint32_t nve, uint64_t now_us);
 
 void registry_subscribe(struct registry *r, uint32_t nve, uint32_t vni, uint64_t now_us);
+/* Members only, for a VN whose mappings this NVE pulls: whom it takes frames from (K11). */
+void registry_watch(struct registry *r, uint32_t nve, uint32_t vni, uint64_t now_us);
 void registry_unsubscribe(struct registry *r, uint32_t nve, uint32_t vni, uint64_t now_us);
 
 /* Pull. An asker that is an NVE is subscribed to the key, whatever the answer (K8). */

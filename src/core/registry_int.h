@@ -17,6 +17,7 @@
 #define REG_EPOCH_LEAP  ((uint64_t)1 << 32)   /* a carried number further ahead is refused */
 #define REG_EPOCH_MAX   ((uint64_t)1 << 62)
 #define REG_NAME_SIZE   64
+enum reg_sub { REG_SUB_NOT, REG_SUB_ALL, REG_SUB_MEMBERS };
 #define REG_KEY_SUBS    64               /* subscribers of one pulled key */
 #define REG_ASKED_N     1024             /* WHO_HAS questions remembered */
 #define REG_QUANTUM     64               /* outputs of one NVE before the next one's turn */
@@ -47,7 +48,8 @@ struct reg_part {                        /* an NVE's part in a VN */
     uint32_t nnext, nprev;               /* of the NVE */
     uint32_t wnext;                      /* parts of the NVE that have something to say */
     uint32_t n_maps;
-    uint8_t member, subscribed, linger, work, anchor, snap;
+    uint8_t member, linger, work, anchor, snap;
+    uint8_t subscribed;                  /* enum reg_sub */
     uint64_t change;
     /* as a subscriber */
     uint32_t at, at_part, n_inflight;    /* cursors; pushes not acknowledged */

@@ -417,10 +417,9 @@ registry_ack(struct registry *r, uint32_t nve, uint64_t seq, uint64_t now_us)
 
 /* ---- subscriptions of a VN ---- */
 
-void
-registry_subscribe(struct registry *r, uint32_t nve, uint32_t vni, uint64_t now_us)
+static void
+part_subscribe(struct registry *r, uint32_t nve, uint32_t vni, enum reg_sub what)
 {
-    r->now_us = now_us;
     struct reg_nve *n = reg_nve_live(r, nve);
     uint32_t vn = reg_vn_find(r, vni);
     if (!n || n->foreign || !vn || reg_vn(r, vn)->rec.deleted)
@@ -429,8 +428,10 @@ registry_subscribe(struct registry *r, uint32_t nve, uint32_t vni, uint64_t now_
     if (!h)
         return;
     struct reg_part *p = reg_part(r, h);
+    if (p->subscribed != what)
+        reg_part_unsubscribe(r, h);
     if (!p->subscribed) {
-        p->subscribed = 1;
+        p->subscribed = what;
         reg_vn(r, vn)->n_subs++;
         p->stamp = ++r->stamp;
         p->uid = ++r->uid;
@@ -445,13 +446,27 @@ registry_subscribe(struct registry *r, uint32_t nve, uint32_t vni, uint64_t now_
 }
 
 void
+registry_subscribe(struct registry *r, uint32_t nve, uint32_t vni, uint64_t now_us)
+{
+    r->now_us = now_us;
+    part_subscribe(r, nve, vni, REG_SUB_ALL);
+}
+
+void
+registry_watch(struct registry *r, uint32_t nve, uint32_t vni, uint64_t now_us)
+{
+    r->now_us = now_us;
+    part_subscribe(r, nve, vni, REG_SUB_MEMBERS);
+}
+
+void
 reg_part_unsubscribe(struct registry *r, uint32_t h)
 {
     struct reg_part *p = reg_part(r, h);
     if (!p->subscribed)
         return;
     part_acked(r, p, UINT64_MAX); /* nobody waits for it any longer */
-    p->subscribed = 0;
+    p->subscribed = REG_SUB_NOT;
     p->snap = SNAP_NO;
     p->at = p->at_part = 0;
     p->uid = ++r->uid;
@@ -571,7 +586,7 @@ keysub_evict(struct registry *r, uint32_t nve)
     const struct mac *mac = ip_is_none(&s->ip) ? &s->mac : NULL;
     uint32_t vn = reg_vn_find(r, s->vni), part = vn ? reg_part_find(r, vn, nve) : 0;
     struct mapping_rec rec;
-    if (!(part && reg_part(r, part)->subscribed) &&
+    if (!(part && reg_part(r, part)->subscribed == REG_SUB_ALL) &&
         registry_peek(r, s->vni, mac, &s->ip, &rec, NULL) == REG_FOUND) {
         struct registry_out *o = reg_out(r, REG_NOTIFY, nve);
         o->del = 1;
@@ -728,7 +743,7 @@ push_entry(struct registry *r, uint32_t h, struct registry_out *o)
         /* Its own; or gone before the snapshot began, whose end says so. That its own
          * is gone is said: it may have known another owner when it claimed the key. */
         bool passed = p->snap == SNAP_RUNS && en->change <= p->snap_change;
-        if (live ? en->nve == p->nve : passed)
+        if (p->subscribed != REG_SUB_ALL || (live ? en->nve == p->nve : passed))
             continue;
         *o = (struct registry_out){.type = REG_NOTIFY, .nve = p->nve, .del = !live};
         reg_rec(r, next, &o->rec);

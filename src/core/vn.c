@@ -17,12 +17,13 @@
 #define ASKS_MAX   1024
 #define STATIC_MAX 65536
 
+enum sub { SUB_NOT, SUB_ALL, SUB_MEMBERS };
 struct vn {
     struct vn_rec rec;
     uint32_t refs;
     uint32_t prev, next; /* list of those without reference */
     uint8_t described;   /* 0: only the VNI is known, from the journal */
-    uint8_t subscribed;
+    uint8_t subscribed;                  /* enum sub: to what */
     uint8_t written; /* a record of it stands in the journal */
 };
 enum ask_state { ASK_SENT, ASK_UNKNOWN, ASK_TIMEOUT };
@@ -237,19 +238,25 @@ dp_set(struct edge *e, const struct vn *n, uint8_t kind, uint32_t ref)
     op->u.vn.bum_burst = (uint32_t)edge_set(e, SET_BUM_BURST);
 }
 
-/* Subscribed: referred to, pushed, and somebody there to ask. */
+/* Subscribed: referred to, and somebody there to ask. Of a VN that is pulled the members
+ * alone: frames of an edge that is not known are dropped (K11), and who is asked for by
+ * another edge does not know that one. */
 static void
 subscribe(struct edge *e, struct vn *n)
 {
-    bool want = n->refs && !n->rec.pull && (!e->conf.authority || e->session_up);
-    if (want && !n->subscribed) {
-        n->subscribed = 1;
-        edge_emit(e, EDGE_SUBSCRIBE)->u.vni = n->rec.vni;
-        mapping_vn(e, n->rec.vni, true);
-    } else if (n->subscribed && (n->refs == 0 || n->rec.pull)) {
-        n->subscribed = 0;
+    uint8_t want = !n->refs ? SUB_NOT : n->rec.pull ? SUB_MEMBERS : SUB_ALL;
+    if (n->subscribed && n->subscribed != want) {
+        n->subscribed = SUB_NOT;
         edge_emit(e, EDGE_UNSUBSCRIBE)->u.vni = n->rec.vni;
         mapping_vn(e, n->rec.vni, false);
+    }
+    if (want && !n->subscribed && (!e->conf.authority || e->session_up)) {
+        n->subscribed = want;
+        struct edge_out *o = edge_emit(e, EDGE_SUBSCRIBE);
+        o->u.sub.vni = n->rec.vni;
+        o->u.sub.members_only = want == SUB_MEMBERS;
+        if (want == SUB_ALL)
+            mapping_vn(e, n->rec.vni, true);
     }
 }
 

@@ -437,6 +437,9 @@ event(struct sessions *s, uint32_t h, const struct lisp_session_event *ev)
     case LISP_SEV_SUBSCRIBE:
         registry_subscribe(n->reg, x->nve, ev->vni, n->now_us);
         break;
+    case LISP_SEV_WATCH:
+        registry_watch(n->reg, x->nve, ev->vni, n->now_us);
+        break;
     case LISP_SEV_UNSUBSCRIBE:
         registry_unsubscribe(n->reg, x->nve, ev->vni, n->now_us);
         break;

@@ -97,7 +97,10 @@ map_lisp_edge(struct map_lisp *m, const struct edge_out *out)
         lisp_pull_request(m->pull, &eid, m->n->now_us);
         break;
     case EDGE_SUBSCRIBE:
-        lisp_session_subscribe(m->session, out->u.vni);
+        if (out->u.sub.members_only)
+            lisp_session_watch(m->session, out->u.sub.vni);
+        else
+            lisp_session_subscribe(m->session, out->u.sub.vni);
         break;
     case EDGE_UNSUBSCRIBE:
         lisp_session_unsubscribe(m->session, out->u.vni);
@@ -242,6 +245,7 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
     case LISP_SEV_REGISTER_END:
     case LISP_SEV_WITHDRAW:
     case LISP_SEV_SUBSCRIBE:
+    case LISP_SEV_WATCH:
     case LISP_SEV_UNSUBSCRIBE:
     case LISP_SEV_RESERVE:
     case LISP_SEV_SEQ_ACK:

@@ -47,7 +47,7 @@ enum lisp_session_event_type {
     LISP_SEV_REGISTER,                   /* ref, flags, record: answer ack or reject */
     LISP_SEV_REGISTER_END,               /* all that the NVE has was registered (K4, K17) */
     LISP_SEV_WITHDRAW,                   /* ref, eid, owner, epoch (E4) */
-    LISP_SEV_SUBSCRIBE, LISP_SEV_UNSUBSCRIBE,                 /* vni */
+    LISP_SEV_SUBSCRIBE, LISP_SEV_WATCH, LISP_SEV_UNSUBSCRIBE, /* vni */
     LISP_SEV_RESERVE,                    /* ref, vni, mac, epoch (carried), migration_id */
     LISP_SEV_SEQ_ACK,                    /* seq: all up to it is set at that NVE */
     LISP_SEV_VN_LOOKUP,                  /* ref, vn.vni or vn.name: answer vn_record or reject */
@@ -103,6 +103,7 @@ bool lisp_session_register_end(struct lisp_session *s);
 bool lisp_session_withdraw(struct lisp_session *s, uint64_t ref, const struct lisp_eid *eid,
     const struct ip *owner, uint64_t epoch);
 bool lisp_session_subscribe(struct lisp_session *s, uint32_t vni);
+bool lisp_session_watch(struct lisp_session *s, uint32_t vni);      /* members only: a VN that is pulled */
 bool lisp_session_unsubscribe(struct lisp_session *s, uint32_t vni);
 bool lisp_session_reserve(struct lisp_session *s, uint64_t ref, uint32_t vni,
     const struct mac *mac, uint64_t carried_epoch, uint64_t migration_id);

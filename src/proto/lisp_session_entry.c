@@ -126,6 +126,9 @@ lisp_session_fill(struct lisp_session *s, struct lisp_session_event *ev)
     case LISP_RT_SUBSCRIBE:
         ev->type = LISP_SEV_SUBSCRIBE;
         return fill_vni(r, ev);
+    case LISP_RT_WATCH:
+        ev->type = LISP_SEV_WATCH;
+        return fill_vni(r, ev);
     case LISP_RT_UNSUBSCRIBE:
         ev->type = LISP_SEV_UNSUBSCRIBE;
         return fill_vni(r, ev);

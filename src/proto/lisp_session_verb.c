@@ -52,6 +52,12 @@ lisp_session_subscribe(struct lisp_session *s, uint32_t vni)
 }
 
 bool
+lisp_session_watch(struct lisp_session *s, uint32_t vni)
+{
+    return say_vni(s, LISP_RT_WATCH, vni);
+}
+
+bool
 lisp_session_unsubscribe(struct lisp_session *s, uint32_t vni)
 {
     return say_vni(s, LISP_RT_UNSUBSCRIBE, vni);

@@ -43,7 +43,8 @@
     X(WHO_HAS, 0xfb15, 3, 16384, NVA) \
     X(KEEPALIVE, 0xfb16, 0, 0, BOTH) \
     X(GOODBYE, 0xfb17, 1, 1, BOTH) \
-    X(MEMBER, 0xfb18, 19, 16384, NVA)
+    X(MEMBER, 0xfb18, 19, 16384, NVA) \
+    X(WATCH, 0xfb19, 4, 16384, NVE)
 #define LISP_RT_ENUM(name, number, least, most, who) LISP_RT_##name = number,
 enum lisp_rt_type { LISP_RT_TYPES(LISP_RT_ENUM) };
 const char *lisp_rt_type_str(uint16_t type);

@@ -3,6 +3,30 @@
  * with the recorded disk (K7), and what bad peers get. */
 #include "nva_rig.h"
 
+/* K11: who pulls a VN's mappings hears of its members, or it would drop their frames. */
+static void
+test_members_alone(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    rig_start(r);
+    rig_vn(r, 5000, "");
+    struct rig_nve *a = rig_nve(r, 0), *b = rig_nve(r, 1);
+    rig_register(r, a, 1, 5000, 1, 0, LISP_RT_F_CLAIM);
+    lisp_session_watch(b->s, 5000);
+    rig_run(r);
+    assert_int_equal(rig_count(b, LISP_SEV_SNAPSHOT_END), 1);
+    assert_int_equal(rig_count(b, LISP_SEV_MEMBER), 1);
+    assert_true(ip_equal(&rig_event(b, LISP_SEV_MEMBER)->vtep, &a->vtep));
+    rig_register(r, a, 2, 5000, 2, 0, LISP_RT_F_CLAIM);
+    assert_int_equal(rig_count(b, LISP_SEV_NOTIFY), 0);
+    /* The VN is pushed from now on: all of it comes. */
+    lisp_session_subscribe(b->s, 5000);
+    rig_run(r);
+    assert_int_equal(rig_count(b, LISP_SEV_NOTIFY), 2);
+    rig_free(r);
+}
+
 static void
 test_register_and_push(void **state)
 {
@@ -467,6 +491,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_register_and_push),
+        cmocka_unit_test(test_members_alone),
         cmocka_unit_test(test_migration),
         cmocka_unit_test(test_confirmation_waits),
         cmocka_unit_test(test_restart),
