@@ -88,6 +88,9 @@ ecp_link_set_timers(struct ecp_link *l, uint8_t retries, uint64_t rte_us)
 {
     l->conf.retries = retries;
     l->conf.rte_us = rte_us < RTE_MIN_US ? RTE_MIN_US : rte_us;
+    /* What is outstanding does not wait for a time that was a neighbour's error. */
+    if (l->out.p && l->n_sent && l->again_us > l->last_tx_us + l->conf.rte_us)
+        l->again_us = l->last_tx_us + l->conf.rte_us;
 }
 
 void

@@ -179,11 +179,28 @@ refused(void **state)
     ecp_link_free(l);
 }
 
+/* A neighbour that told hours for RTE by mistake, and the right time afterwards. */
+static void
+timers(void **state)
+{
+    (void)state;
+    struct ecp_link *l = open_link(0);
+    struct ecp ecp;
+    ecp_link_set_timers(l, 3, UINT64_C(5000000000));
+    assert_true(ecp_link_send(l, (const uint8_t *)"a", 1, 0));
+    assert_true(give(l, 0, &ecp));
+    assert_false(give(l, 10000, &ecp));
+    ecp_link_set_timers(l, 3, 2560);
+    assert_true(ecp_link_deadline(l) <= 10000);
+    assert_true(give(l, 10000, &ecp));
+    ecp_link_free(l);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(retransmission),
         cmocka_unit_test(queue), cmocka_unit_test(duplicates),
-        cmocka_unit_test(refused)};
+        cmocka_unit_test(refused), cmocka_unit_test(timers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
