@@ -167,6 +167,13 @@ undo(struct edge *e, uint32_t txn)
             entry_withdraw(e, h, false);
         }
         entry_install(e, h, active, 0);
+        /* The refused number stands in the mapping: another one is asked for. */
+        struct entry *n = entry_at(e, h);
+        if (n->flags & ENTRY_LOCAL && !(n->flags & ENTRY_PUBLISHED) &&
+            entry_resident(e, h)) {
+            n->flags |= ENTRY_WANT;
+            entry_publish(e, h, false);
+        }
     }
     learn_check(e, x->att);
     learn_active(e, x->att, active, 0);
