@@ -275,7 +275,7 @@ tes_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
     if ((verb == V_IMMA || verb == V_EMIGC) && v->epoch)
         n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"epoch\":\"%llu\"",
             (unsigned long long)v->epoch);
-    if (verb == V_EMIGC || verb == V_IMMA || verb == V_EMIGP || verb == V_IMMP)
+    if (verb == V_IMMP)
         n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"migration\":\"%llu\"",
             (unsigned long long)v->migration);
     n += snprintf(line + n, sizeof(line) - (size_t)n, "}");
