@@ -274,10 +274,8 @@ pull_question(struct map_lisp *m, const struct lisp_pull_question *q)
     struct mapping_rec rec;
     struct lisp_record answer;
     bool ip = q->eid.kind == LISP_EID_IP;
-    static const struct mac no_mac;
-    static const struct ip no_ip;
-    if (!edge_answer_query(m->n->edge, q->eid.vni, ip ? &no_mac : &q->eid.mac,
-            ip ? &q->eid.ip : &no_ip, &rec)) {
+    /* by the MAC where one is given */
+    if (!edge_answer_query(m->n->edge, q->eid.vni, ip ? NULL : &q->eid.mac, &q->eid.ip, &rec)) {
         lisp_pull_reply(m->pull, q, NULL);
         return;
     }
