@@ -37,6 +37,7 @@ struct config_row {
     const struct setting
         *settings;       /* SETTINGS: n_settings rows; names starting "t_" or */
     size_t n_settings;   /*  ending "_us" are durations, others counts */
+    bool secret;         /* STRING: config_print hides it */
     bool required;       /* key, or at least one section, must be there */
     const char *help;    /* one sentence; LIST: also what the title is */
     const char *example; /* printed in place of the default; LIST: a title */
@@ -71,7 +72,7 @@ void config_free(const struct config_row *rows, void *conf);
  * live). */
 void config_print_example(
     const struct config_row *rows, const char *program, FILE *out);
-/* The values in effect, in the syntax of the file. */
+/* The values in effect, in the syntax of the file; secrets are hidden. */
 void config_print(const struct config_row *rows, const void *conf, FILE *out);
 
 bool config_duration_parse(const char *text, uint64_t *us); /* "1.5s", "200ms", "0" */

@@ -91,7 +91,7 @@ print_value(const struct config_row *r, const void *at, FILE *out)
 
     switch (r->type) {
     case CONFIG_STRING:
-        print_string(*(char *const *)at, out);
+        print_string(r->secret ? "(hidden)" : *(char *const *)at, out);
         break;
     case CONFIG_BOOL:
         fputs(*(const bool *)at ? "true" : "false", out);

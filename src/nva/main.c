@@ -4,17 +4,16 @@
  * turn leaves in one write, what goes by UDP in one call per 128. Map-Requests are
  * answered in the receive callback itself. Completions of the store come by its own
  * descriptor. */
+#include "base/log.h"
 #include "base/mem.h"
 #include "host/control.h"
-#include "host/daemon.h"
 #include "host/loop.h"
+#include "host/program.h"
 #include "host/store.h"
 #include "host/stream.h"
 #include "host/udp.h"
 #include "nva/main_conf.h"
-#include <argp.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -416,30 +415,13 @@ step(void *ctx, uint64_t now_us)
     loop_deadline(a->loop, nva_deadline(a->nva));
 }
 
-static void
-on_signal(void *ctx, int signum)
-{
-    struct app *a = ctx;
-    log_note("nva", "ending on %s", strsignal(signum));
-    daemon_stopping();
-    loop_stop(a->loop);
-}
-
 /* ---- start and stop ---- */
 
-static void
-log_levels(const char *words)
+static int
+load(void *ctx, const char *path, struct host_err *err)
 {
-    char *copy = mem_strdup(words), *at = copy, *word;
-    while ((word = strsep(&at, ", "))) {
-        char *eq = strchr(word, '=');
-        enum log_level level;
-        if (eq)
-            *eq = 0;
-        if (*word && log_level_parse(eq ? eq + 1 : word, &level))
-            log_set_level(eq ? word : "*", level);
-    }
-    mem_free(copy);
+    struct app *a = ctx;
+    return main_conf_load(&a->conf, path, err);
 }
 
 static void
@@ -455,7 +437,7 @@ node_start(struct app *a)
 }
 
 static int
-start(struct app *a, struct host_err *err)
+start(void *ctx, struct loop *l, struct host_err *err)
 {
     static const struct control_calls control = {
         control_request, control_gone, control_room_again};
@@ -463,33 +445,32 @@ start(struct app *a, struct host_err *err)
         .on_data = stream_data,
         .on_room = stream_room_again,
         .on_close = stream_closed};
-    struct control_conf cc = {.path = a->conf.control};
+    struct app *a = ctx;
+    struct control_conf cc = {.path = a->conf.program.control};
     struct stream_addr sa = {.ip = a->conf.address, .port = a->conf.port};
     struct stream_conf sc = {.write_max = STREAM_BOUND,
         .accept_max = (uint32_t)a->conf.settings[NVA_SET_MAX_STREAMS]};
     struct udp_conf uc = {.address = a->conf.address, .port = a->conf.udp_port};
     int rc;
-    if ((rc = daemon_limits(65536, err)) || (rc = loop_new(&a->loop, err)))
-        return rc;
+    a->loop = l;
+    fifo_init(&a->writes, sizeof(struct write));
+    fifo_init(&a->expired, sizeof(struct store_epoch));
+    fifo_init(&a->more, sizeof(uint64_t));
     node_start(a);
     /* The store first: nobody may ask before the virtual networks are there. */
     if ((rc = store_start(a, err)) ||
         (rc = control_open(&a->control, a->loop, &cc, &control, a, err)) ||
         (rc = udp_open(&a->udp, a->loop, &uc, udp_in, a, err)) ||
-        (rc = stream_listen(&a->server, a->loop, &sa, &sc, &stream, a, err)) ||
-        (rc = loop_signal(a->loop, SIGTERM, on_signal, a, err)) ||
-        (rc = loop_signal(a->loop, SIGINT, on_signal, a, err)))
+        (rc = stream_listen(&a->server, a->loop, &sa, &sc, &stream, a, err)))
         return rc;
-    loop_step(a->loop, step, a);
-    rc = daemon_caps(NULL, 0, err);
-    if (!rc && a->conf.seccomp)
-        rc = daemon_seccomp(err);
-    return rc;
+    loop_step(l, step, a);
+    return 0;
 }
 
 static void
-stop(struct app *a)
+stop(void *ctx)
 {
+    struct app *a = ctx;
     struct nva_in in = {.type = NVA_IN_STOP};
     struct nva_out o;
     if (a->server) { /* started whole: say goodbye */
@@ -510,99 +491,24 @@ stop(struct app *a)
         loop_unwatch(a->stored);
     store_close(a->store); /* commits what is queued */
     nva_free(a->nva);
-    if (a->loop)
-        loop_free(a->loop);
     mem_free(a->conns);
     fifo_done(&a->writes);
     fifo_done(&a->expired);
     fifo_done(&a->more);
 }
 
-/* ---- the command line ---- */
-
-static struct {
-    const char *config, *log;
-    bool check, example;
-} args = {.config = "/etc/berth/berth-nva.conf"};
-const char *argp_program_version = "berth-nva " BERTH_VERSION;
-static const struct argp_option options[] = {
-    {"config",                                             'c', "FILE", 0, "configuration (default /etc/berth/berth-nva.conf)", 0},
-    {"check-config",                                              'C', NULL, 0, "read the configuration, say what is wrong, and end",
-     0},
-    {"print-example-config", 'P', NULL, 0, "print a commented example and end", 0},
-    {"log",                                                    'l', "LEVELS", 0,
-     "instead of the configuration's: notice, or lisp=debug,info", 0},
-    {0   },
-};
-
-static error_t
-option(int key, char *arg, struct argp_state *state)
-{
-    switch (key) {
-    case 'c':
-        args.config = arg;
-        return 0;
-    case 'C':
-        args.check = true;
-        return 0;
-    case 'P':
-        args.example = true;
-        return 0;
-    case 'l':
-        args.log = arg;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "no argument is expected, but \"%s\" was given", arg);
-        return 0;
-    }
-    return ARGP_ERR_UNKNOWN;
-}
-
 int
 main(int argc, char **argv)
 {
-    static const struct argp argp = {options, option, NULL,
-        "The network virtualization authority: virtual networks, epochs, and the "
-        "mapping "
-        "server that every edge is connected to.\v"
-        "See berth-nva(8).",
-        NULL, NULL, NULL};
-    struct app a = {0};
-    struct host_err err = {{0}};
-    argp_parse(&argp, argc, argv, 0, NULL, NULL);
-    if (args.example) {
-        config_print_example(main_rows, "berth-nva", stdout);
-        return 0;
-    }
-    if (main_conf_load(&a.conf, args.config, &err)) {
-        fprintf(stderr, "berth-nva: %s\n", err.text);
-        return 2;
-    }
-    if (args.check) {
-        printf("%s: good\n", args.config);
-        main_conf_free(&a.conf);
-        return 0;
-    }
-    struct daemon_log *log = daemon_log_open(2, 0);
-    log_set_sink(daemon_log_sink, log);
-    log_levels(args.log ? args.log : a.conf.log);
-    fifo_init(&a.writes, sizeof(struct write));
-    fifo_init(&a.expired, sizeof(struct store_epoch));
-    fifo_init(&a.more, sizeof(uint64_t));
-    int rc = start(&a, &err);
-    if (rc) {
-        log_err("nva", "%s", err.text);
-    } else {
-        struct daemon_watchdog *dog = daemon_watchdog_new(a.loop);
-        log_note("nva", "name=%s version=%s port=%u udp_port=%u ready", a.conf.name,
-            BERTH_VERSION, a.conf.port, a.conf.udp_port);
-        daemon_ready("serving");
-        loop_run(a.loop);
-        daemon_watchdog_free(dog);
-    }
-    stop(&a);
-    log_set_sink(NULL, NULL);
-    daemon_log_close(log);
-    main_conf_free(&a.conf);
-    return rc ? 1 : 0;
+    static struct app a;
+    static const struct program program = {.name = "berth-nva",
+        .about = "The network virtualization authority: virtual networks, epochs, and the "
+                 "mapping server that every edge is connected to.",
+        .status = "serving",
+        .rows = main_rows,
+        .conf = &a.conf.program,
+        .load = load,
+        .start = start,
+        .stop = stop};
+    return program_main(&program, &a, argc, argv);
 }

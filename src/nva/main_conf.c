@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "nva/main_conf.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "wire/lisp.h"
 #include <errno.h>
@@ -19,6 +18,7 @@ static const struct config_row key_rows[] = {
      .min = 8,
      .max = LISP_KEY_MAX,
      .required = true,
+     .secret = true,
      .example = "change-me-please",
      .help = "shared with that NVE, 8 to 64 octets"},
     {.name = NULL},
@@ -30,6 +30,7 @@ static const struct config_row xtr_rows[] = {
      .min = 8,
      .max = LISP_KEY_MAX,
      .required = true,
+     .secret = true,
      .example = "change-me-please",
      .help = "shared with the routers of that site, 8 to 64 octets"},
     {.name = "key_id",
@@ -70,33 +71,18 @@ const struct config_row main_rows[] = {
      .def = "4342",
      .min = 1,
      .help = "UDP port of LISP: Map-Requests, and foreign routers"},
-    {.name = "control",
-     .type = CONFIG_STRING,
-     AT(control),
-     .def = "/run/berth/nva.sock",
-     .max = 107,
-     .help = "path of the control socket"},
+    PROGRAM_ROWS(struct main_conf, program, "/run/berth/nva.sock"),
     {.name = "store",
      .type = CONFIG_STRING,
      AT(store),
      .def = "/var/lib/berth/nva.db",
      .help = "database of virtual networks and epochs; its directory must exist"},
-    {.name = "log",
-     .type = CONFIG_STRING,
-     AT(log),
-     .def = "notice",
-     .help = "level: error warning notice info debug; module=level for one module"},
     {.name = "oui",
      .type = CONFIG_INT,
      AT(oui),
      .def = "0x0abe27",
      .max = 0xffffff,
      .help = "OUI of the vendor LCAF; all NVEs need the same"},
-    {.name = "seccomp",
-     .type = CONFIG_BOOL,
-     AT(seccomp),
-     .def = "true",
-     .help = "refuse system calls that this daemon never makes"},
     {.name = "settings",
      .type = CONFIG_SETTINGS,
      AT(settings),
@@ -126,18 +112,7 @@ const struct config_row main_rows[] = {
 static int
 check(const struct main_conf *c, const char *path, struct host_err *err)
 {
-    char *copy = mem_strdup(c->log), *at = copy, *word;
     int rc = 0;
-    while (!rc && (word = strsep(&at, ", "))) {
-        char *eq = strchr(word, '=');
-        enum log_level level;
-        if (*word && !log_level_parse(eq ? eq + 1 : word, &level))
-            rc = host_fail(err, -EINVAL,
-                "%s: log: \"%s\" is no level; choose of error, warning, notice, info, "
-                "debug",
-                path, eq ? eq + 1 : word);
-    }
-    mem_free(copy);
     for (uint32_t i = 0; !rc && i < c->xtrs.n; i++) {
         const struct main_xtr *x = (const struct main_xtr *)c->xtrs.items + i;
         char *end;
@@ -158,14 +133,8 @@ main_conf_load(struct main_conf *c, const char *path, struct host_err *err)
         return rc;
     rc = check(c, path, err);
     if (rc)
-        main_conf_free(c);
+        config_free(main_rows, c);
     return rc;
-}
-
-void
-main_conf_free(struct main_conf *c)
-{
-    config_free(main_rows, c);
 }
 
 void

@@ -3,22 +3,21 @@
  * time is fed, outputs are pulled until there are none, data plane operations are done as
  * they come, the journal is written once, its completions go back in. A frame never leaves
  * before the journal that it promises is written (K7). */
+#include "base/log.h"
 #include "base/mem.h"
 #include "host/control.h"
-#include "host/daemon.h"
 #include "host/dp_bpf.h"
 #include "host/keylog.h"
 #include "host/loop.h"
 #include "host/netlink.h"
 #include "host/packet.h"
+#include "host/program.h"
 #include "host/stream.h"
 #include "host/udp.h"
 #include "nve/main_conf.h"
 #include "nve/node_int.h"
-#include <argp.h>
 #include <errno.h>
 #include <linux/capability.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +51,6 @@ struct app {
     struct fifo done;                    /* of struct done */
     struct loop_timer *check;
     struct loop_watch *links, *events;
-    bool stopping;
     struct fifo more;                    /* of uint64_t: clients that may take further rows */
     /* restore */
     struct fifo restored;                /* of struct restored */
@@ -561,72 +559,68 @@ node_start(struct app *a, struct nve_conf *nc)
     nve_input(a->nve, &in, loop_now(a->loop));
 }
 
-static void
-stop_signal(void *ctx, int signum)
+static int
+load(void *ctx, const char *path, struct host_err *err)
 {
     struct app *a = ctx;
-    log_note("nve", "signal %d: leaving; the data plane goes on forwarding", signum);
-    daemon_stopping();
-    loop_stop(a->loop);
+    return main_conf_load(&a->conf, path, err);
 }
 
-static void
-log_levels(const char *words)
+/* What the node would be given, with any numbers for the ports. */
+static int
+conf_check(void *ctx, struct host_err *err)
 {
-    char *copy = mem_strdup(words), *at = copy, *word;
-    while ((word = strsep(&at, ", "))) {
-        char *eq = strchr(word, '=');
-        enum log_level level;
-        if (eq)
-            *eq = 0;
-        if (*word && log_level_parse(eq ? eq + 1 : word, &level))
-            log_set_level(eq ? word : "*", level);
-    }
-    mem_free(copy);
+    struct app *a = ctx;
+    struct nve_conf nc;
+    for (uint32_t i = 0; i < a->conf.ports.n; i++)
+        ((struct main_port *)a->conf.ports.items)[i].number = i + 1;
+    return main_conf_node(&a->conf, &nc, err);
 }
 
 static int
-start(struct app *a, struct nve_conf *nc, struct host_err *err)
+start(void *ctx, struct loop *l, struct host_err *err)
 {
-    static const int caps[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON};
     static const struct control_calls calls = {control_request, control_gone,
         control_room_again};
+    struct app *a = ctx;
+    struct nve_conf nc;
     struct netlink_link vx;
-    struct control_conf cc = {.path = a->conf.control};
+    struct control_conf cc = {.path = a->conf.program.control};
     struct udp_conf uc = {.address = a->conf.vtep, .port = a->conf.lisp_port};
     int rc;
-    if ((rc = daemon_limits(65536, err)) || (rc = loop_new(&a->loop, err)) ||
-        (rc = control_open(&a->control, a->loop, &cc, &calls, a, err)) ||
+    a->loop = l;
+    fifo_init(&a->done, sizeof(struct done));
+    fifo_init(&a->restored, sizeof(struct restored));
+    fifo_init(&a->more, sizeof(uint64_t));
+    if ((rc = control_open(&a->control, l, &cc, &calls, a, err)) ||
         (rc = journal_start(a, err)) || (rc = numbers(a, err)) ||
         (rc = underlay_start(a, &vx, err)) || (rc = dp_start(a, err)) ||
         (rc = ports_start(a, err)))
         return rc;
     if (a->conf.authorities.n && a->conf.mapping != NVE_MAP_STATIC &&
-        (rc = udp_open(&a->udp, a->loop, &uc, udp_received, a, err)))
+        (rc = udp_open(&a->udp, l, &uc, udp_received, a, err)))
         return rc;
-    if ((rc = main_conf_node(&a->conf, nc, err)))
+    if ((rc = main_conf_node(&a->conf, &nc, err)))
         return rc;
-    if (getrandom(&nc->edge.seed, sizeof nc->edge.seed, 0) != sizeof nc->edge.seed)
+    if (getrandom(&nc.edge.seed, sizeof nc.edge.seed, 0) != sizeof nc.edge.seed)
         return host_fail(err, -EIO, "no random numbers from the kernel: %m");
-    if ((rc = loop_watch(a->loop, netlink_monitor_fd(a->netlink), LOOP_IN, link_events, a,
+    if ((rc = loop_watch(l, netlink_monitor_fd(a->netlink), LOOP_IN, link_events, a,
              &a->links, err)) ||
-        (rc = loop_watch(a->loop, dp_bpf_fd(a->dp), LOOP_IN, dp_events, a, &a->events, err)) ||
-        (rc = loop_signal(a->loop, SIGTERM, stop_signal, a, err)) ||
-        (rc = loop_signal(a->loop, SIGINT, stop_signal, a, err)))
+        (rc = loop_watch(l, dp_bpf_fd(a->dp), LOOP_IN, dp_events, a, &a->events, err)))
         return rc;
-    if ((rc = daemon_caps(caps, sizeof caps / sizeof caps[0], err)) ||
-        (a->conf.seccomp && (rc = daemon_seccomp(err))))
-        return rc;
-    node_start(a, nc);
-    loop_step(a->loop, step, a);
-    a->check = loop_timer_new(a->loop, check, a);
-    loop_timer_set(a->check, loop_now(a->loop) + CHECK_US);
+    node_start(a, &nc);
+    loop_step(l, step, a);
+    a->check = loop_timer_new(l, check, a);
+    loop_timer_set(a->check, loop_now(l) + CHECK_US);
     return 0;
 }
 
 static void
-stop(struct app *a)
+stop(void *ctx)
 {
+    struct app *a = ctx;
+    loop_unwatch(a->links);
+    loop_unwatch(a->events);
     for (uint32_t i = 0; i < a->n_ports; i++)
         packet_close(a->ports[i].packet);
     if (a->stream)
@@ -634,8 +628,6 @@ stop(struct app *a)
     udp_close(a->udp);
     if (a->control)
         control_close(a->control);
-    if (a->loop)
-        loop_free(a->loop);
     nve_free(a->nve);
     keylog_close(a->keylog);
     dp_bpf_close(a->dp);
@@ -647,92 +639,22 @@ stop(struct app *a)
     mem_free(a->ports);
 }
 
-/* ---- the command line ---- */
-
-static struct {
-    const char *config, *log;
-    bool check, example;
-} args = {.config = "/etc/berth/berth-nve.conf"};
-const char *argp_program_version = "berth-nve " BERTH_VERSION;
-static const struct argp_option options[] = {
-    {"config", 'c', "FILE", 0, "configuration (default /etc/berth/berth-nve.conf)", 0},
-    {"check-config", 'C', NULL, 0, "read the configuration, say what is wrong, and end", 0},
-    {"print-example-config", 'P', NULL, 0, "print a commented example and end", 0},
-    {"log", 'l', "LEVELS", 0, "instead of the configuration's: notice, or vdp=debug,info", 0},
-    {0},
-};
-
-static error_t
-option(int key, char *arg, struct argp_state *state)
-{
-    switch (key) {
-    case 'c':
-        args.config = arg;
-        return 0;
-    case 'C':
-        args.check = true;
-        return 0;
-    case 'P':
-        args.example = true;
-        return 0;
-    case 'l':
-        args.log = arg;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "no argument is expected, but \"%s\" was given", arg);
-        return 0;
-    }
-    return ARGP_ERR_UNKNOWN;
-}
-
 int
 main(int argc, char **argv)
 {
-    static const struct argp argp = {options, option, NULL,
-        "The network virtualization edge: takes signals from servers, owns tags and "
-        "attachments, programs the data plane, exchanges mappings.\v"
-        "See berth-nve(8) and berth-nve.conf(5).", NULL, NULL, NULL};
-    struct app a = {0};
-    struct nve_conf nc;
-    struct host_err err = {{0}};
-    argp_parse(&argp, argc, argv, 0, NULL, NULL);
-    if (args.example) {
-        config_print_example(main_rows, "berth-nve", stdout);
-        return 0;
-    }
-    if (main_conf_load(&a.conf, args.config, &err)) {
-        fprintf(stderr, "berth-nve: %s\n", err.text);
-        return 2;
-    }
-    if (args.check) {
-        for (uint32_t i = 0; i < a.conf.ports.n; i++)
-            ((struct main_port *)a.conf.ports.items)[i].number = i + 1;
-        if (main_conf_node(&a.conf, &nc, &err)) {
-            fprintf(stderr, "berth-nve: %s: %s\n", args.config, err.text);
-            return 2;
-        }
-        printf("%s: good\n", args.config);
-        return 0;
-    }
-    struct daemon_log *log = daemon_log_open(2, 0);
-    log_set_sink(daemon_log_sink, log);
-    log_levels(args.log ? args.log : a.conf.log);
-    fifo_init(&a.done, sizeof(struct done));
-    fifo_init(&a.restored, sizeof(struct restored));
-    fifo_init(&a.more, sizeof(uint64_t));
-    int rc = start(&a, &nc, &err);
-    if (rc) {
-        log_err("nve", "%s", err.text);
-    } else {
-        struct daemon_watchdog *dog = daemon_watchdog_new(a.loop);
-        log_note("nve", "name=%s version=%s ports=%u ready", a.conf.name, BERTH_VERSION,
-            a.n_ports);
-        daemon_ready("forwarding");
-        loop_run(a.loop);
-        daemon_watchdog_free(dog);
-    }
-    stop(&a);
-    daemon_log_close(log);
-    main_conf_free(&a.conf);
-    return rc ? 1 : 0;
+    static const int caps[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON};
+    static struct app a;
+    static const struct program program = {.name = "berth-nve",
+        .about = "The network virtualization edge: takes signals from servers, owns tags and "
+                 "attachments, programs the data plane, exchanges mappings.",
+        .status = "forwarding",
+        .rows = main_rows,
+        .conf = &a.conf.program,
+        .caps = caps,
+        .n_caps = sizeof caps / sizeof caps[0],
+        .load = load,
+        .check = conf_check,
+        .start = start,
+        .stop = stop};
+    return program_main(&program, &a, argc, argv);
 }

@@ -63,7 +63,7 @@ static const struct config_row authority_rows[] = {
         .help = "TCP port of the session"},
     {.name = "udp_port", .type = CONFIG_INT, A_AT(udp_port), .def = "4342", .min = 1,
         .max = 65535, .help = "UDP port of the map server"},
-    {.name = "key", .type = CONFIG_STRING, A_AT(key), .required = true, .max = 64,
+    {.name = "key", .type = CONFIG_STRING, A_AT(key), .required = true, .secret = true, .max = 64,
         .help = "secret shared with the authority", .example = "change-me"},
     {0},
 };
@@ -123,8 +123,7 @@ const struct config_row main_rows[] = {
     {.name = "vtep", .type = CONFIG_IP, AT(vtep), .required = true,
         .help = "own underlay address, on the loopback or another interface (K11)",
         .example = "192.0.2.1"},
-    {.name = "control", .type = CONFIG_STRING, AT(control), .def = "/run/berth/nve.sock",
-        .max = 107, .help = "control socket"},
+    PROGRAM_ROWS(struct main_conf, program, "/run/berth/nve.sock"),
     {.name = "state", .type = CONFIG_STRING, AT(state), .def = "/var/lib/berth/nve",
         .max = 200, .help = "directory of the journal"},
     {.name = "pins", .type = CONFIG_STRING, AT(pins), .def = "/run/berth/bpf/nve",
@@ -142,10 +141,6 @@ const struct config_row main_rows[] = {
         .max = 65535, .help = "own UDP port of LISP"},
     {.name = "journal_sync", .type = CONFIG_DURATION, AT(journal_sync_us), .def = "50ms",
         .max = 60000000, .help = "flush to disk at most this late; 0 = never (K7)"},
-    {.name = "seccomp", .type = CONFIG_BOOL, AT(seccomp), .def = "true",
-        .help = "refuse system calls that no daemon of ours makes"},
-    {.name = "log", .type = CONFIG_STRING, AT(log), .def = "notice",
-        .help = "level, or module=level by comma", .example = "notice,vdp=debug"},
     {.name = "overlay", .type = CONFIG_GROUP, .rows = overlay_rows, .help = "VXLAN"},
     {.name = "vdp", .type = CONFIG_GROUP, .rows = vdp_rows, .help = "offers to stations"},
     {.name = "tables", .type = CONFIG_GROUP, .rows = table_rows,
@@ -217,12 +212,6 @@ main_conf_load(struct main_conf *c, const char *path, struct host_err *err)
 bad:
     config_free(main_rows, c);
     return rc;
-}
-
-void
-main_conf_free(struct main_conf *c)
-{
-    config_free(main_rows, c);
 }
 
 /* "a-b,c" in pairs first,last; -1 when it is not that. */

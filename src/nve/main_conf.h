@@ -3,16 +3,16 @@
  * the node takes. Only main*.c of this folder see host. */
 #ifndef BERTH_NVE_MAIN_CONF_H
 #define BERTH_NVE_MAIN_CONF_H
-#include "host/config.h"
+#include "host/program.h"
 #include "nve/node.h"
 
 struct main_conf {
-    char *name, *control, *state, *pins, *log, *mapping_file;
+    struct program_conf program;
+    char *name, *state, *pins, *mapping_file;
     struct ip vtep;
     unsigned mapping;                    /* enum nve_mapping_mode */
     uint32_t oui, underlay_mtu;
     uint16_t lisp_port;
-    bool seccomp;
     uint64_t journal_sync_us;
     struct {
         char *device;
@@ -62,9 +62,9 @@ struct main_profile {
 };
 extern const struct config_row main_rows[];
 
-/* 0, or -errno with a sentence that names the section. Loads mapping_file as well. */
+/* 0, or -errno with a sentence that names the section. Loads mapping_file as well.
+ * config_free frees it. */
 int main_conf_load(struct main_conf *c, const char *path, struct host_err *err);
-void main_conf_free(struct main_conf *c);
 /* Fills what the node wants, by port numbers that main has given; the arrays are allocated
  * once and live until the process ends. Authority and MTU are main's to fill. */
 int main_conf_node(const struct main_conf *c, struct nve_conf *n, struct host_err *err);

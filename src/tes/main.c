@@ -3,27 +3,25 @@
  * at the end of each turn feeds the tick, carries out the outputs until there are none,
  * writes the journal once for all of them, and so on until nothing is left; frames go
  * out at once. */
-#include "tes/node.h"
-#include "host/config.h"
+#include "tes/main_conf.h"
+#include "base/log.h"
 #include "host/control.h"
-#include "host/daemon.h"
 #include "host/journal.h"
 #include "host/lldpad.h"
 #include "host/loop.h"
 #include "host/netlink.h"
 #include "host/packet.h"
+#include "host/program.h"
 #include "host/tes_bpf.h"
 #include <argp.h>
 #include <errno.h>
 #include <linux/capability.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CONFIG_DEFAULT "/etc/berth/berth-tes.conf"
 #define JOURNAL_LAYOUT 1
 #define RECORD_PUT     1
 #define RECORD_DELETE  2
@@ -32,110 +30,6 @@
 #define COMPACT_AT     (1u << 20)
 #define CHECK_US       5000000
 #define ROOM           131072 /* a piece of a listing fits */
-
-/* --- configuration --- */
-
-struct uplink_conf {
-    char *name;
-};
-struct vm_conf {
-    char *ifname;
-    struct mac mac;
-    char *uplink;
-};
-struct conf {
-    char *name, *control, *state, *pins, *log, *manager;
-    uint8_t station; /* 0 berth, 1 lldpad */
-    bool reflective_relay, mount, tcx, peer, tagging, seccomp;
-    uint32_t oui, max_vms, pipeline;
-    uint8_t rte, retries, rwd, rka, tries;
-    uint64_t pace, retry, retry_max, sync, poll;
-    struct config_list uplinks, vms;
-};
-static const char *const stations[] = {"berth", "lldpad", NULL};
-static const struct config_row uplink_rows[] = {{0}};
-static const struct config_row vm_rows[] = {
-    {"mac",                     CONFIG_MAC, CONFIG_AT(struct vm_conf, mac), .required = true,
-     .help = "the VM's address, by which lldpad's VSI is found",
-     .example = "02:00:00:00:00:01"},
-    {"uplink", CONFIG_STRING, CONFIG_AT(struct vm_conf, uplink), .max = 15,
-     .help = "the uplink that its frames take; not needed when there is one"},
-    {0        },
-};
-static const struct config_row evb_rows[] = {
-    {"rte",                  CONFIG_INT, CONFIG_AT(struct conf, rte), .def = "8", .min = 1, .max = 31,
-     .help =
-            "ECP retransmission after 10 us * 2^rte; the larger of both sides holds"},
-    {"retries", CONFIG_INT, CONFIG_AT(struct conf, retries), .def = "3", .min = 1,
-     .max = 7, .help = "ECP retransmissions"},
-    {"rwd",            CONFIG_INT, CONFIG_AT(struct conf, rwd), .def = "17", .min = 1, .max = 31,
-     .help = "wait for an answer, 10 us * 2^rwd"},
-    {"rka",             CONFIG_INT, CONFIG_AT(struct conf, rka), .def = "20", .min = 1, .max = 31,
-     .help = "keep-alive each 10 us * 2^rka"},
-    {"tries",                      CONFIG_INT, CONFIG_AT(struct conf, tries), .def = "2", .min = 1,
-     .max = 10, .help = "waits for an answer before a request has failed"},
-    {"pace",            CONFIG_DURATION, CONFIG_AT(struct conf, pace), .def = "10ms", .min = 1,
-     .max = 1000000,
-     .help = "gap between ECPDUs to an edge that is not Berth's (K13)"},
-    {0             },
-};
-static const struct config_row rows[] = {
-    {"name",                                                                        CONFIG_STRING, CONFIG_AT(struct conf, name), .max = 63,
-     .help = "of this server in answers and logs; default: its host name"},
-    {"control",                                                        CONFIG_STRING, CONFIG_AT(struct conf, control),
-     .def = "/run/berth/tes.sock", .max = 107, .help = "the control socket"},
-    {"state",                                                                    CONFIG_STRING, CONFIG_AT(struct conf, state), .def = "/var/lib/berth/tes",
-     .help = "directory of the journal"},
-    {"pins",                                                                             CONFIG_STRING, CONFIG_AT(struct conf, pins), .def = "/run/berth/bpf",
-     .max = 150, .help = "directory on a bpffs where maps and links are pinned"},
-    {"mount_pins",         CONFIG_BOOL, CONFIG_AT(struct conf, mount), .def = "true",
-     .help = "mount a bpffs there if there is none"},
-    {"log",                                                                     CONFIG_STRING, CONFIG_AT(struct conf, log), .def = "notice",
-     .help = "error, warning, notice, info or debug; also module=level, by commas"},
-    {"station",                                                                   CONFIG_ENUM, CONFIG_AT(struct conf, station), .def = "berth",
-     .words = stations,
-     .help =
-            "who signals: this agent, or an lldpad on this host, which is followed"},
-    {"reflective_relay",                                                                             CONFIG_BOOL, CONFIG_AT(struct conf, reflective_relay),
-     .def = "false",
-     .help = "ask the edge to switch between the VMs of this server (802.1Q 8.6.1)"},
-    {"manager",CONFIG_STRING, CONFIG_AT(struct conf, manager), .def = "berth",
-     .max = 16, .help = "VSI manager id, text"},
-    {"oui",                                                                       CONFIG_INT, CONFIG_AT(struct conf, oui), .def = "0", .max = 0xffffff,
-     .help = "OUI of Berth's TLVs, as a number (0 = 4343122, which is 42-45-52)"},
-    {"max_vms",                                            CONFIG_INT, CONFIG_AT(struct conf, max_vms), .def = "65536", .min = 1,
-     .max = TES_VMS_LIMIT - 1, .help = "most VMs; more are refused"},
-    {"pipeline",                                                                        CONFIG_INT, CONFIG_AT(struct conf, pipeline), .def = "1024", .min = 1,
-     .max = 65536, .help = "open requests of one control client"},
-    {"retry",                                                        CONFIG_DURATION, CONFIG_AT(struct conf, retry), .def = "200ms",
-     .min = 1000, .max = 60000000,
-     .help = "first delay before a VM that the edge let go is associated again"},
-    {"retry_max",                                                      CONFIG_DURATION, CONFIG_AT(struct conf, retry_max), .def = "30s",
-     .min = 1000, .max = 3600000000, .help = "the delay doubles up to this"},
-    {"sync",               CONFIG_DURATION, CONFIG_AT(struct conf, sync), .def = "50ms",
-     .max = 60000000,
-     .help = "the journal reaches the disk at most this late; 0: never"},
-    {"tagging",                                                                  CONFIG_BOOL, CONFIG_AT(struct conf, tagging), .def = "true",
-     .help = "false: only signal; VMs with an interface are refused"},
-    {"redirect_peer",                                                        CONFIG_BOOL, CONFIG_AT(struct conf, peer), .def = "false",
-     .help = "deliver to veth VMs by bpf_redirect_peer"},
-    {"tcx",                                                                CONFIG_BOOL, CONFIG_AT(struct conf, tcx), .def = "true",
-     .help = "pinned tcx links where the kernel has them; false: clsact filters"},
-    {"seccomp",                                                                             CONFIG_BOOL, CONFIG_AT(struct conf, seccomp), .def = "true",
-     .help = "refuse system calls that the agent does not need"},
-    {"lldpad_poll",CONFIG_DURATION, CONFIG_AT(struct conf, poll), .def = "2s",
-     .min = 100000, .max = 60000000,
-     .help = "how often lldpad's VSIs are read again"},
-    {"evb",                                                                         CONFIG_GROUP, .rows = evb_rows, .help = "timers of ECP, VDP and EVB"},
-    {"uplink", CONFIG_LIST, CONFIG_AT(struct conf, uplinks), .max = TES_UPLINKS_MAX,
-     .rows = uplink_rows, .item_size = sizeof(struct uplink_conf), .required = true,
-     .help = "an interface towards an edge", .example = "eth0"},
-    {"vm",                                                                     CONFIG_LIST, CONFIG_AT(struct conf, vms), .max = 65535, .rows = vm_rows,
-     .item_size = sizeof(struct vm_conf),
-     .help = "station = lldpad: the interface of a VM that lldpad signals for",
-     .example = "vm1"},
-    {0                                                       },
-};
 
 /* --- the agent on this host --- */
 
@@ -155,7 +49,8 @@ struct up {
     struct mac mac;
 };
 struct agent {
-    struct conf conf;
+    struct main_conf conf;
+    int station; /* of the command line; -1: not given */
     struct tes *tes;
     struct loop *loop;
     struct control *control;
@@ -165,7 +60,6 @@ struct agent {
     struct lldpad *lldpad;
     struct loop_timer *check;
     struct loop_watch *monitor, *attached;
-    struct daemon_watchdog *watchdog;
     struct up up[TES_UPLINKS_MAX];
     uint32_t n_up;
     uint32_t *staged; /* ids of records that wait for the commit */
@@ -467,9 +361,9 @@ link_state(struct agent *a, struct up *u, const struct netlink_link *link)
 static struct up *
 up_named(struct agent *a, const char *name)
 {
-    const struct uplink_conf *c = a->conf.uplinks.items;
+    const struct main_uplink *c = a->conf.uplinks.items;
     for (uint32_t i = 0; i < a->n_up; i++)
-        if (strcmp(c[i].name, name) == 0)
+        if (strcmp(c[i].title, name) == 0)
             return &a->up[i];
     return NULL;
 }
@@ -588,72 +482,25 @@ on_replay(void *ctx, uint16_t type, const void *payload, size_t size)
         replay_vsi(a, type == RECORD_GONE, payload);
 }
 
-static void
-on_signal(void *ctx, int signum)
-{
-    struct agent *a = ctx;
-    log_note("main", "signal %d: ending; the VMs' frames go on", signum);
-    daemon_stopping();
-    loop_stop(a->loop);
-}
-
 /* --- start --- */
 
-static bool
-set_log(const char *text)
-{
-    char copy[256], *save = NULL, *word;
-    snprintf(copy, sizeof(copy), "%s", text);
-    for (word = strtok_r(copy, ", ", &save); word; word = strtok_r(NULL, ", ", &save)) {
-        char *eq = strchr(word, '=');
-        enum log_level level;
-        if (eq)
-            *eq = '\0';
-        if (!log_level_parse(eq ? eq + 1 : word, &level) ||
-            !log_set_level(eq ? word : "*", level))
-            return false;
-    }
-    return true;
-}
-
-static struct tes *
-make_node(struct agent *a, uint64_t now_us)
+static void
+make_node(struct agent *a)
 {
     const char *names[TES_UPLINKS_MAX];
-    char host[64] = "tes";
-    struct conf *c = &a->conf;
-    struct tes_conf tc = {.name = c->name,
-        .oui = c->oui,
-        .evb_rte = c->rte,
-        .evb_retries = c->retries,
-        .evb_rwd = c->rwd,
-        .evb_rka = c->rka,
-        .follow = c->station,
-        .reflective_relay = c->reflective_relay,
-        .tries = c->tries,
-        .pace_us = c->pace,
-        .retry_us = c->retry,
-        .retry_max_us = c->retry_max,
-        .uplinks = names,
-        .n_uplinks = a->n_up,
-        .max_vms = c->max_vms};
-    for (uint32_t i = 0; i < a->n_up; i++)
-        names[i] = ((struct uplink_conf *)c->uplinks.items)[i].name;
-    memcpy(tc.manager, c->manager, strnlen(c->manager, sizeof(tc.manager)));
-    if (!tc.name || !tc.name[0]) {
-        gethostname(host, sizeof(host) - 1);
-        tc.name = host;
-    }
+    uint64_t now = loop_now_fresh(a->loop);
+    struct tes_conf tc;
+    main_conf_node(&a->conf, &tc, names);
     if (getrandom(&tc.seed, sizeof(tc.seed), 0) != sizeof(tc.seed))
-        tc.seed = now_us ^ (uint64_t)getpid() << 32;
-    return tes_new(&tc, now_us);
+        tc.seed = now ^ (uint64_t)getpid() << 32;
+    a->tes = tes_new(&tc, now);
 }
 
 static int
 open_uplink(struct agent *a, uint32_t i, struct host_err *err)
 {
     static const struct packet_calls calls = {.on_frames = on_frames};
-    const char *name = ((struct uplink_conf *)a->conf.uplinks.items)[i].name;
+    const char *name = ((struct main_uplink *)a->conf.uplinks.items)[i].title;
     struct packet_conf pc = {
         .types = {0x88cc, 0x8940},
         .n_types = a->conf.station ? 1 : 2,
@@ -712,7 +559,7 @@ open_journal(struct agent *a, struct host_err *err)
 {
     char path[512];
     struct journal_conf jc = {
-        .path = path, .layout = JOURNAL_LAYOUT, .sync_us = a->conf.sync};
+        .path = path, .layout = JOURNAL_LAYOUT, .sync_us = a->conf.sync_us};
     struct journal_report report;
     int rc;
     for (char *p = a->conf.state + 1; (p = strchr(p, '/')); p++) {
@@ -737,13 +584,13 @@ open_journal(struct agent *a, struct host_err *err)
 static void
 follow_vms(struct agent *a)
 {
-    const struct vm_conf *v = a->conf.vms.items;
+    const struct main_vm *v = a->conf.vms.items;
     for (uint32_t i = 0; i < a->conf.vms.n; i++) {
         char text[256], mac[MAC_STR];
         struct tes_in in = {.type = TES_IN_CONTROL, .p = (const uint8_t *)text};
         int n = snprintf(text, sizeof(text),
             "{\"cmd\":\"vm follow\",\"if\":\"%.15s\",\"mac\":\"%s\"%s%.15s%s}",
-            v[i].ifname, mac_str(&v[i].mac, mac), v[i].uplink ? ",\"uplink\":\"" : "",
+            v[i].title, mac_str(&v[i].mac, mac), v[i].uplink ? ",\"uplink\":\"" : "",
             v[i].uplink ? v[i].uplink : "", v[i].uplink ? "\"" : "");
         in.size = (uint32_t)n;
         input(a, &in);
@@ -771,9 +618,9 @@ open_lldpad(struct agent *a, struct host_err *err)
     static const struct lldpad_calls calls = {.on_vsi = on_vsi, .on_listed = on_listed};
     const char *names[TES_UPLINKS_MAX];
     struct lldpad_conf lc = {
-        .ifnames = names, .n_ifnames = a->n_up, .poll_us = a->conf.poll};
+        .ifnames = names, .n_ifnames = a->n_up, .poll_us = a->conf.poll_us};
     for (uint32_t i = 0; i < a->n_up; i++)
-        names[i] = ((struct uplink_conf *)a->conf.uplinks.items)[i].name;
+        names[i] = ((struct main_uplink *)a->conf.uplinks.items)[i].title;
     int rc = lldpad_open(&a->lldpad, a->loop, &lc, &calls, a, err);
     for (uint32_t i = 0; !rc && i < a->n_vsis; i++) {
         const struct vsi_record *r = &a->vsis[i];
@@ -788,67 +635,49 @@ open_lldpad(struct agent *a, struct host_err *err)
 }
 
 static int
-drop_privileges(const struct conf *c, struct host_err *err)
-{
-    static const int caps[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF};
-    int rc = daemon_caps(caps, sizeof(caps) / sizeof(caps[0]), err);
-    return rc || !c->seccomp ? rc : daemon_seccomp(err);
-}
-
-static int
-open_all(struct agent *a, struct host_err *err)
+start(void *ctx, struct loop *l, struct host_err *err)
 {
     static const struct control_calls calls = {
         .on_request = on_request, .on_gone = on_gone, .on_room = on_room};
-    struct control_conf cc = {
-        .path = a->conf.control, .pipeline = a->conf.pipeline, .write_max = 4u << 20};
-    uint64_t now;
-    int rc = loop_new(&a->loop, err);
-    if (rc)
+    struct agent *a = ctx;
+    struct control_conf cc = {.path = a->conf.program.control,
+        .pipeline = a->conf.pipeline,
+        .write_max = 4u << 20};
+    int rc;
+    a->loop = l;
+    loop_step(l, step, a);
+    make_node(a);
+    if ((rc = netlink_open(&a->nl, err)) ||
+        (rc = loop_watch(
+             l, netlink_monitor_fd(a->nl), LOOP_IN, on_netlink, a, &a->monitor, err)) ||
+        (rc = open_plane(a, err)) || (rc = open_journal(a, err)))
         return rc;
-    loop_step(a->loop, step, a);
-    now = loop_now_fresh(a->loop);
-    a->tes = make_node(a, now);
-    rc = netlink_open(&a->nl, err);
-    if (!rc)
-        rc = loop_watch(a->loop, netlink_monitor_fd(a->nl), LOOP_IN, on_netlink, a,
-            &a->monitor, err);
-    if (!rc)
-        rc = open_plane(a, err);
-    if (!rc)
-        rc = open_journal(a, err);
     for (uint32_t i = 0; i < a->n_up && !rc; i++)
         rc = open_uplink(a, i, err);
     if (!rc)
-        rc = control_open(&a->control, a->loop, &cc, &calls, a, err);
-    if (rc)
-        return rc;
-    if (a->conf.station)
+        rc = control_open(&a->control, l, &cc, &calls, a, err);
+    if (!rc && a->conf.station == STATION_LLDPAD)
         rc = open_lldpad(a, err);
-    else
+    else if (!rc)
         on_listed(a);
-    if (!rc)
-        rc = loop_signal(a->loop, SIGTERM, on_signal, a, err);
-    if (!rc)
-        rc = loop_signal(a->loop, SIGINT, on_signal, a, err);
-    return rc ? rc : drop_privileges(&a->conf, err);
+    return rc;
 }
 
 static void
-close_all(struct agent *a)
+stop(void *ctx)
 {
+    struct agent *a = ctx;
+    loop_unwatch(a->monitor);
+    loop_unwatch(a->attached);
     lldpad_close(a->lldpad);
     control_close(a->control);
     for (uint32_t i = 0; i < a->n_up; i++)
         packet_close(a->up[i].packet);
-    daemon_watchdog_free(a->watchdog);
     if (a->check)
         loop_timer_free(a->check);
     if (a->journal)
         journal_close(a->journal);
     tes_bpf_close(a->plane);
-    if (a->loop)
-        loop_free(a->loop);
     netlink_close(a->nl);
     tes_free(a->tes);
     free(a->staged);
@@ -857,135 +686,52 @@ close_all(struct agent *a)
     free(a->text);
 }
 
-/* --- command line --- */
-
-struct args {
-    const char *config, *control, *log, *station;
-    bool check, example;
-};
-static const struct argp_option options[] = {
-    {"config",                                     'c', "FILE", 0, "Read this file instead of " CONFIG_DEFAULT, 0},
-    {"check-config",                                      'C', NULL, 0, "Read the configuration, print it, and end", 0},
-    {"print-example-config", 'P', NULL, 0, "Print a commented configuration and end",
-     0},
-    {"station",                                            's', "WHO", 0, "Who signals: berth (this agent) or lldpad (followed)",
-     0},
-    {"control",    'S', "PATH", 0, "Path of the control socket", 0},
-    {"log",                                           'l', "LEVEL", 0,
-     "error, warning, notice, info or debug; also MODULE=LEVEL, separated by commas", 0},
-    {0                                          },
-};
+/* --- the program --- */
 
 static error_t
-parse(int key, char *arg, struct argp_state *state)
+option(int key, char *arg, struct argp_state *state)
 {
-    struct args *a = state->input;
-    switch (key) {
-    case 'c':
-        a->config = arg;
-        return 0;
-    case 'C':
-        a->check = true;
-        return 0;
-    case 'P':
-        a->example = true;
-        return 0;
-    case 's':
-        if (strcmp(arg, "berth") != 0 && strcmp(arg, "lldpad") != 0)
-            argp_error(state, "--station is berth or lldpad, not '%s'", arg);
-        a->station = arg;
-        return 0;
-    case 'S':
-        a->control = arg;
-        return 0;
-    case 'l':
-        a->log = arg;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(
-            state, "'%s' is no option; settings stand in the configuration file", arg);
-        return EINVAL;
-    default:
+    struct agent *a = state->input;
+    if (key != 'S')
         return ARGP_ERR_UNKNOWN;
-    }
+    a->station = main_conf_station(arg);
+    if (a->station < 0)
+        argp_error(state, "--station is berth or lldpad, not '%s'", arg);
+    return 0;
 }
-
-const char *argp_program_version = "berth-tes " BERTH_VERSION;
-static const struct argp argp = {options, parse, NULL,
-    "The agent of a server: signals to the network edge for the server's virtual "
-    "machines "
-    "and tags their frames.\v"
-    "The agent runs in the foreground. See berth-tes(8); talk to it with berth(1).",
-    NULL, NULL, NULL};
 
 static int
-run(struct agent *a)
+load(void *ctx, const char *path, struct host_err *err)
 {
-    struct host_err err = {0};
-    struct daemon_log *sink = daemon_log_open(STDERR_FILENO, 0);
-    int rc;
-    log_set_sink(daemon_log_sink, sink);
-    if (daemon_limits(65536, &err))
-        log_warn("main", "%s", err.text);
-    rc = open_all(a, &err);
-    if (rc) {
-        log_err("main", "%s", err.text);
-    } else {
-        a->watchdog = daemon_watchdog_new(a->loop);
-        daemon_ready("signalling for the VMs of this server");
-        log_note("main", "berth-tes %s is ready on %s", BERTH_VERSION, a->conf.control);
-        loop_run(a->loop);
-    }
-    close_all(a);
-    log_set_sink(NULL, NULL);
-    daemon_log_close(sink);
-    return rc ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-static void
-replace(char **text, const char *with)
-{
-    if (!with)
-        return;
-    free(*text);
-    *text = strdup(with);
-    if (!*text)
-        abort();
+    struct agent *a = ctx;
+    int rc = main_conf_load(&a->conf, path, err);
+    if (!rc && a->station >= 0)
+        a->conf.station = (unsigned)a->station;
+    a->n_up = a->conf.uplinks.n;
+    return rc;
 }
 
 int
 main(int argc, char **argv)
 {
-    static struct agent a;
-    struct args args = {.config = CONFIG_DEFAULT};
-    struct host_err err;
-    int rc;
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
-    if (args.example) {
-        config_print_example(rows, "berth-tes", stdout);
-        return EXIT_SUCCESS;
-    }
-    if (config_load(rows, &a.conf, sizeof(a.conf), args.config, &err)) {
-        fprintf(stderr, "berth-tes: %s\n", err.text);
-        return 2;
-    }
-    replace(&a.conf.control, args.control);
-    replace(&a.conf.log, args.log);
-    if (args.station)
-        a.conf.station = strcmp(args.station, "lldpad") == 0;
-    a.n_up = a.conf.uplinks.n;
-    if (!set_log(a.conf.log)) {
-        fprintf(stderr,
-            "berth-tes: log '%s': give error, warning, notice, info or debug, or "
-            "module=level\n",
-            a.conf.log);
-        rc = 2;
-    } else if (args.check) {
-        config_print(rows, &a.conf, stdout);
-        rc = EXIT_SUCCESS;
-    } else {
-        rc = run(&a);
-    }
-    config_free(rows, &a.conf);
-    return rc;
+    static const struct argp_option options[] = {
+        {"station", 'S', "WHO", 0, "Who signals: berth (this agent), or lldpad", 0},
+        {0   }
+    };
+    static const struct argp more = {options, option, NULL, NULL, NULL, NULL, NULL};
+    static const int caps[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF};
+    static struct agent a = {.station = -1};
+    static const struct program program = {.name = "berth-tes",
+        .about = "The agent of a server: signals to the network edge for the server's "
+                 "virtual machines and tags their frames.",
+        .status = "signalling for the VMs of this server",
+        .more = &more,
+        .rows = main_rows,
+        .conf = &a.conf.program,
+        .caps = caps,
+        .n_caps = sizeof(caps) / sizeof(caps[0]),
+        .load = load,
+        .start = start,
+        .stop = stop};
+    return program_main(&program, &a, argc, argv);
 }

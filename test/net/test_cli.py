@@ -557,6 +557,29 @@ def test_the_daemons_listen_where_berth_looks(word):
     assert re.search(rf'^#?control = "/run/berth/{word}\.sock"', text, re.M)
 
 
+@pytest.mark.parametrize("word", ["nve", "tes", "nva"])
+def test_the_daemons_take_the_same_options(word, tmp_path):
+    path = os.path.join(BUILD, "src", word, f"berth-{word}")
+
+    def run(*args):
+        return subprocess.run([path, *args], text=True, capture_output=True, timeout=10)
+
+    assert run("-V").stdout == run("--version").stdout != ""
+    example = run("--print-example-config").stdout
+    assert example == run("-P").stdout
+    conf, again = tmp_path / "conf", tmp_path / "again"
+    # without an authority, an edge's mappings are static
+    conf.write_text(example.replace("#mapping = session", "mapping = static"))
+    values = run("-C", "-c", conf)
+    assert (values.returncode, values.stderr) == (0, "")
+    assert "change-me" not in values.stdout
+    again.write_text(values.stdout)
+    assert run("--check-config", "--config", again).stdout == values.stdout
+    loud = run("-C", "-c", conf, "-l", "notice,vdp=loud")
+    assert loud.returncode == 2 and "loud" in loud.stderr
+    assert run("-C", "-c", tmp_path / "none").returncode == 2
+
+
 def test_units_are_valid():
     tool = shutil.which("systemd-analyze")
     if not tool:
