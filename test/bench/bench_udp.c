@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Packets per second of small UDP datagrams:
- *   bench_udp sink PORT              counts until 100 ms without any, prints "frames
- * pps" bench_udp flood IP PORT SIZE S   sends S seconds as fast as it can, prints the
- * same The rate of a sink is over first to last arrival, so starting up does not count.
- */
+/* Packets per second of small UDP datagrams, burst by burst:
+ *   bench_udp sink PORT         a line per burst: datagrams, and their rate from the
+ *                               first to the last arrival
+ *   bench_udp flood IP PORT SIZE MS
+ *                               a burst of MS for each line on the standard input; a
+ *                               line: datagrams, CPU seconds (softirqs in its place
+ *                               included)
+ * A burst has ended when nothing has come for 20 ms. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,10 +24,10 @@ now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static int
+static void
 sink(int s, struct mmsghdr *m)
 {
-    struct timeval wait = {.tv_usec = 100000};
+    struct timeval quiet = {.tv_usec = 20000}, never = {0};
     double first = 0, last = 0;
     long n = 0;
     puts("ready");
@@ -33,31 +36,42 @@ sink(int s, struct mmsghdr *m)
         int r = recvmmsg(s, m, BATCH, MSG_WAITFORONE, NULL);
         if (r > 0) {
             last = now();
-            if (!first)
+            if (!n) {
                 first = last;
+                setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &quiet, sizeof quiet);
+            }
             n += r;
-            setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
         } else if (n) {
-            break;
+            printf("%ld %.0f\n", n, last > first ? (double)n / (last - first) : 0);
+            fflush(stdout);
+            n = 0;
+            setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof never);
         }
     }
-    printf("%ld %.0f\n", n, last > first ? (double)n / (last - first) : 0);
-    return 0;
+}
+
+static double
+cpu(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static int
 flood(int s, struct mmsghdr *m, double seconds)
 {
-    double from = now(), end = from + seconds;
-    long n = 0;
-    while (now() < end) {
-        int r = sendmmsg(s, m, BATCH, 0);
-        n += r > 0 ? r : 0;
+    char line[16];
+    while (fgets(line, sizeof line, stdin)) {
+        double end = now() + seconds, used = cpu();
+        long n = 0;
+        while (now() < end) {
+            int r = sendmmsg(s, m, BATCH, 0);
+            n += r > 0 ? r : 0;
+        }
+        printf("%ld %.6f\n", n, cpu() - used);
+        fflush(stdout);
     }
-    struct timespec cpu;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-    printf("%ld %.0f %.6f\n", n, (double)n / (now() - from),
-        (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
     return 0;
 }
 
@@ -71,7 +85,7 @@ main(int argc, char **argv)
     int big = 8 << 20, s = socket(AF_INET, SOCK_DGRAM, 0);
     int is_sink = argc == 3 && !strcmp(argv[1], "sink");
     if (!is_sink && (argc != 6 || strcmp(argv[1], "flood") != 0)) {
-        fprintf(stderr, "usage: bench_udp sink PORT | flood IP PORT SIZE SECONDS\n");
+        fprintf(stderr, "usage: bench_udp sink PORT | flood IP PORT SIZE MS\n");
         return 2;
     }
     setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof big);
@@ -87,7 +101,7 @@ main(int argc, char **argv)
             perror("bind");
             return 1;
         }
-        return sink(s, m);
+        sink(s, m);
     }
     a.sin_port = htons((uint16_t)atoi(argv[3]));
     if (inet_pton(AF_INET, argv[2], &a.sin_addr) != 1 ||
@@ -95,5 +109,5 @@ main(int argc, char **argv)
         perror(argv[2]);
         return 1;
     }
-    return flood(s, m, atof(argv[5]));
+    return flood(s, m, atof(argv[5]) / 1000);
 }
