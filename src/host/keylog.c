@@ -241,6 +241,13 @@ keylog_commit(struct keylog *k, struct host_err *err)
 }
 
 void
+keylog_discard(struct keylog *k)
+{
+    journal_discard(k->j);
+    k->staged = false;
+}
+
+void
 keylog_close(struct keylog *k)
 {
     if (!k)

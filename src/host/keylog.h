@@ -21,5 +21,6 @@ bool keylog_staged(const struct keylog *k);
 /* One write() for all that is staged; from then on it survives SIGKILL. On failure nothing
  * is lost: the records stay staged and the next commit tries again. */
 int keylog_commit(struct keylog *k, struct host_err *err);
+void keylog_discard(struct keylog *k);   /* instead: what is staged is forgotten */
 void keylog_close(struct keylog *k);     /* commits, flushes */
 #endif

@@ -5,8 +5,9 @@
  * out at once. */
 #include "tes/main_conf.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "host/control.h"
-#include "host/journal.h"
+#include "host/keylog.h"
 #include "host/lldpad.h"
 #include "host/loop.h"
 #include "host/netlink.h"
@@ -22,12 +23,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define JOURNAL_LAYOUT 1
-#define RECORD_PUT     1
-#define RECORD_DELETE  2
-#define RECORD_VSI     3 /* struct vsi_record: lldpad has it */
-#define RECORD_GONE    4
-#define COMPACT_AT     (1u << 20)
+#define JOURNAL_LAYOUT 2
+#define RECORD_VM      1 /* the node's */
+#define RECORD_VSI     2 /* struct vsi_record: lldpad has it */
 #define CHECK_US       5000000
 #define ROOM           131072 /* a piece of a listing fits */
 
@@ -54,7 +52,7 @@ struct agent {
     struct tes *tes;
     struct loop *loop;
     struct control *control;
-    struct journal *journal;
+    struct keylog *keylog;
     struct netlink *nl;
     struct tes_bpf_plane *plane;
     struct lldpad *lldpad;
@@ -62,15 +60,13 @@ struct agent {
     struct loop_watch *monitor, *attached;
     struct up up[TES_UPLINKS_MAX];
     uint32_t n_up;
-    uint32_t *staged; /* ids of records that wait for the commit */
-    uint32_t n_staged, cap_staged;
-    uint64_t *more; /* clients whose listing goes on */
+    struct fifo staged; /* of uint32_t: ids of records that wait for the commit */
+    struct fifo vsis; /* of struct vsi_record: of the journal, until lldpad is opened */
+    uint64_t *more;   /* clients whose listing goes on */
     uint32_t n_more, cap_more;
     char *text; /* a control line with its NUL */
     uint32_t cap_text;
-    bool compacting_failed, listed;
-    struct vsi_record *vsis; /* of the journal, until lldpad is opened */
-    uint32_t n_vsis, cap_vsis;
+    bool listed;
 };
 
 static void
@@ -139,10 +135,8 @@ do_control(struct agent *a, const struct tes_out *o)
 static void
 do_journal(struct agent *a, const struct tes_out *o)
 {
-    journal_append(a->journal, o->size ? RECORD_PUT : RECORD_DELETE,
-        o->size ? o->p : o->key, o->size ? o->size : o->key_size);
-    a->staged = grow(a->staged, &a->cap_staged, a->n_staged + 1, sizeof(*a->staged));
-    a->staged[a->n_staged++] = o->id;
+    keylog_put(a->keylog, RECORD_VM, o->key, o->key_size, o->p, o->size);
+    *(uint32_t *)fifo_push(&a->staged) = o->id;
 }
 
 static void
@@ -188,78 +182,21 @@ do_output(struct agent *a, const struct tes_out *o)
     }
 }
 
-struct live {
-    struct agent *a;
-    uint32_t it, vsi_it;
-    struct vsi_record vsi;
-};
-
-static struct vsi_record
-vsi_record(const struct lldpad_vsi *v)
-{
-    struct vsi_record r = {.format = v->id.format};
-    memcpy(r.ifname, v->ifname, sizeof(r.ifname));
-    memcpy(r.id, v->id.b, sizeof(r.id));
-    memcpy(r.mac, v->mac.b, sizeof(r.mac));
-    return r;
-}
-
-static bool
-next_live(void *ctx, struct journal_record *rec)
-{
-    struct live *l = ctx;
-    struct lldpad_vsi v;
-    const uint8_t *p;
-    uint32_t size;
-    if (!l->vsi_it && tes_journal_next(l->a->tes, &l->it, &p, &size)) {
-        *rec = (struct journal_record){.type = RECORD_PUT, .payload = p, .size = size};
-        return true;
-    }
-    if (!l->a->lldpad || !lldpad_next(l->a->lldpad, &l->vsi_it, &v))
-        return false;
-    l->vsi = vsi_record(&v);
-    *rec = (struct journal_record){
-        .type = RECORD_VSI, .payload = &l->vsi, .size = sizeof(l->vsi)};
-    return true;
-}
-
-static void
-compact(struct agent *a)
-{
-    struct live l = {.a = a};
-    struct journal_stats st;
-    struct host_err err;
-    journal_stats(a->journal, &st);
-    if (st.size < COMPACT_AT || st.size < 4 * st.base_size)
-        return;
-    if (journal_compact(a->journal, next_live, &l, &err) == 0) {
-        a->compacting_failed = false;
-    } else if (!a->compacting_failed) {
-        a->compacting_failed = true;
-        log_err("journal", "%s", err.text);
-    }
-}
-
 /* One write for everything that the step has staged (K7). */
 static bool
 commit(struct agent *a)
 {
     struct host_err err;
     struct tes_in in = {.type = TES_IN_JOURNAL_DONE};
-    uint32_t n = a->n_staged;
-    if (!n)
+    if (!keylog_staged(a->keylog))
         return false;
-    in.status = journal_commit(a->journal, &err);
+    in.status = keylog_commit(a->keylog, &err);
     if (in.status) {
         log_err("journal", "%s", err.text);
-        journal_discard(a->journal);
+        keylog_discard(a->keylog);
     }
-    a->n_staged = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        in.id = a->staged[i];
+    while (fifo_pop(&a->staged, &in.id))
         input(a, &in);
-    }
-    compact(a);
     return true;
 }
 
@@ -446,40 +383,23 @@ on_vsi(void *ctx, const struct lldpad_vsi *v)
     in.uplink = u->index;
     input(a, &in);
     if (v->fresh || v->gone) {
-        struct vsi_record r = vsi_record(v);
-        journal_append(a->journal, v->gone ? RECORD_GONE : RECORD_VSI, &r, sizeof(r));
-        a->staged =
-            grow(a->staged, &a->cap_staged, a->n_staged + 1, sizeof(*a->staged));
-        a->staged[a->n_staged++] = 0; /* nobody waits for it */
+        struct vsi_record r = {.format = v->id.format};
+        memcpy(r.ifname, v->ifname, sizeof(r.ifname));
+        memcpy(r.id, v->id.b, sizeof(r.id));
+        memcpy(r.mac, v->mac.b, sizeof(r.mac));
+        keylog_put(a->keylog, RECORD_VSI, &r, sizeof(r), &r, v->gone ? 0 : sizeof(r));
     }
 }
 
 static void
-replay_vsi(struct agent *a, bool gone, const struct vsi_record *r)
-{
-    uint32_t i = 0;
-    while (i < a->n_vsis && memcmp(&a->vsis[i], r, sizeof(*r)) != 0)
-        i++;
-    if (gone && i < a->n_vsis) {
-        a->vsis[i] = a->vsis[--a->n_vsis];
-    } else if (!gone && i == a->n_vsis) {
-        a->vsis = grow(a->vsis, &a->cap_vsis, i + 1, sizeof(*a->vsis));
-        a->vsis[a->n_vsis++] = *r;
-    }
-}
-
-static void
-on_replay(void *ctx, uint16_t type, const void *payload, size_t size)
+on_replay(void *ctx, uint8_t kind, const void *bytes, size_t size)
 {
     struct agent *a = ctx;
-    struct tes_in in = {.type = TES_IN_RESTORE,
-        .gone = type == RECORD_DELETE,
-        .p = payload,
-        .size = (uint32_t)size};
-    if (type == RECORD_PUT || type == RECORD_DELETE)
+    struct tes_in in = {.type = TES_IN_RESTORE, .p = bytes, .size = (uint32_t)size};
+    if (kind == RECORD_VM)
         input(a, &in);
     else if (size == sizeof(struct vsi_record))
-        replay_vsi(a, type == RECORD_GONE, payload);
+        memcpy(fifo_push(&a->vsis), bytes, size);
 }
 
 /* --- start --- */
@@ -557,6 +477,7 @@ open_plane(struct agent *a, struct host_err *err)
 static int
 open_journal(struct agent *a, struct host_err *err)
 {
+    static const uint8_t kinds[] = {RECORD_VM, RECORD_VSI, 0};
     char path[512];
     struct journal_conf jc = {
         .path = path, .layout = JOURNAL_LAYOUT, .sync_us = a->conf.sync_us};
@@ -571,7 +492,7 @@ open_journal(struct agent *a, struct host_err *err)
         return host_fail(
             err, -errno, "state directory %s: cannot make it: %m", a->conf.state);
     snprintf(path, sizeof(path), "%s/tes.journal", a->conf.state);
-    rc = journal_open(&a->journal, &jc, on_replay, a, &report, err);
+    rc = keylog_open(&a->keylog, &jc, kinds, on_replay, a, &report, err);
     if (rc)
         return rc;
     if (report.corrupt)
@@ -622,12 +543,12 @@ open_lldpad(struct agent *a, struct host_err *err)
     for (uint32_t i = 0; i < a->n_up; i++)
         names[i] = ((struct main_uplink *)a->conf.uplinks.items)[i].title;
     int rc = lldpad_open(&a->lldpad, a->loop, &lc, &calls, a, err);
-    for (uint32_t i = 0; !rc && i < a->n_vsis; i++) {
-        const struct vsi_record *r = &a->vsis[i];
-        struct lldpad_vsi v = {.id = {.format = r->format}};
-        memcpy(v.ifname, r->ifname, sizeof(v.ifname) - 1);
-        memcpy(v.id.b, r->id, sizeof(v.id.b));
-        memcpy(v.mac.b, r->mac, sizeof(v.mac.b));
+    struct vsi_record r;
+    while (!rc && fifo_pop(&a->vsis, &r)) {
+        struct lldpad_vsi v = {.id = {.format = r.format}};
+        memcpy(v.ifname, r.ifname, sizeof(v.ifname) - 1);
+        memcpy(v.id.b, r.id, sizeof(v.id.b));
+        memcpy(v.mac.b, r.mac, sizeof(v.mac.b));
         lldpad_know(a->lldpad, &v);
     }
     follow_vms(a);
@@ -645,6 +566,8 @@ start(void *ctx, struct loop *l, struct host_err *err)
         .write_max = 4u << 20};
     int rc;
     a->loop = l;
+    fifo_init(&a->staged, sizeof(uint32_t));
+    fifo_init(&a->vsis, sizeof(struct vsi_record));
     loop_step(l, step, a);
     make_node(a);
     if ((rc = netlink_open(&a->nl, err)) ||
@@ -675,13 +598,12 @@ stop(void *ctx)
         packet_close(a->up[i].packet);
     if (a->check)
         loop_timer_free(a->check);
-    if (a->journal)
-        journal_close(a->journal);
+    keylog_close(a->keylog);
     tes_bpf_close(a->plane);
     netlink_close(a->nl);
     tes_free(a->tes);
-    free(a->staged);
-    free(a->vsis);
+    fifo_done(&a->staged);
+    fifo_done(&a->vsis);
     free(a->more);
     free(a->text);
 }

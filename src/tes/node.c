@@ -263,25 +263,6 @@ pump(struct tes *t, uint32_t uplink)
 
 /* --- verbs --- */
 
-static void
-restore(struct tes *t, const struct tes_in *in)
-{
-    struct vsiid id;
-    uint32_t h;
-    if (!in->gone) {
-        if (!vm_record_read(t, in->p, in->size))
-            log_warn("vm", "the journal has a record that is not understood: skipped");
-        return;
-    }
-    if (in->size != VM_KEY_SIZE)
-        return;
-    id.format = in->p[0];
-    memcpy(id.b, in->p + 1, sizeof(id.b));
-    h = vm_find(t, &id);
-    if (h)
-        vm_remove(t, h);
-}
-
 void
 tes_input(struct tes *t, const struct tes_in *in, uint64_t now_us)
 {
@@ -309,7 +290,8 @@ tes_input(struct tes *t, const struct tes_in *in, uint64_t now_us)
         ctl_gone(t, in->conn);
         break;
     case TES_IN_RESTORE:
-        restore(t, in);
+        if (!vm_record_read(t, in->p, in->size))
+            log_warn("vm", "the journal has a record that is not understood: skipped");
         break;
     case TES_IN_RESTORED:
         vm_restored(t);
@@ -351,19 +333,4 @@ tes_output(struct tes *t, struct tes_out *out)
         return true;
     arena_reset(&t->arena);
     return false;
-}
-
-bool
-tes_journal_next(struct tes *t, uint32_t *it, const uint8_t **p, uint32_t *size)
-{
-    uint32_t h = *it ? vm_at(t, *it)->next : t->first_vm;
-    while (h && ((vm_at(t, h)->state == VM_NEW && !vm_at(t, h)->follow) ||
-                    vm_at(t, h)->state == VM_TERM))
-        h = vm_at(t, h)->next;
-    if (!h)
-        return false;
-    *it = h;
-    *size = vm_record_write(t, vm_at(t, h), t->record, sizeof(t->record));
-    *p = t->record;
-    return true;
 }

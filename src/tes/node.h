@@ -47,7 +47,7 @@ enum tes_in_type {
     TES_IN_CONTROL,      /* one request line */
     TES_IN_CONTROL_MORE, /* after an output with more=1: the client can take more */
     TES_IN_CONTROL_GONE,
-    TES_IN_RESTORE,      /* a journal record in its order; gone=1: p is a deleted key */
+    TES_IN_RESTORE,      /* a live journal record */
     TES_IN_RESTORED,     /* that was all: associate again what is wanted */
     TES_IN_JOURNAL_DONE, /* id, status */
     TES_IN_FOLLOW,       /* lldpad has a VSI (or not any more: gone) */
@@ -96,8 +96,5 @@ void tes_input(struct tes *t, const struct tes_in *in, uint64_t now_us);
 uint64_t tes_deadline(const struct tes *t);
 bool tes_output(struct tes *t, struct tes_out *out);
 
-/* The live journal records, for compaction: *it starts at 0; false at the end. The
- * bytes are valid until the next call. */
-bool tes_journal_next(struct tes *t, uint32_t *it, const uint8_t **p, uint32_t *size);
 uint32_t tes_n_vms(const struct tes *t);
 #endif
