@@ -17,6 +17,8 @@ struct mapping_rec {
     struct ip ips[TNS_IPS_MAX];
     struct ip owner;                     /* the NVE's VTEP */
     uint64_t epoch, migration_id;
+    uint64_t vsi;                        /* vsiid_print of who was signalled with the MAC; 0: not
+                                          * known, learned, or another router's (K18) */
 };
 enum mapping_verdict {                   /* what became of a record (E3, K4) */
     MAPPING_ACCEPTED,

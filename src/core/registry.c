@@ -619,6 +619,7 @@ reg_rec(const struct registry *r, uint32_t h, struct mapping_rec *rec)
     keytab_rec(&r->keys, h, rec);
     rec->epoch = en->epoch;
     rec->migration_id = en->migration_id;
+    rec->vsi = en->vsi;
     rec->owner = en->nve ? reg_nve(r, en->nve)->vtep : (struct ip){{0}};
 }
 

@@ -74,7 +74,9 @@ void registry_ack(struct registry *r, uint32_t nve, uint64_t seq, uint64_t now_u
 uint32_t registry_nve_of(const struct registry *r, const struct ip *vtep);   /* 0: none, not up */
 
 /* Registrations. Each with a ref is answered once: REGISTERED, GRANT or REJECT. want_epoch:
- * max(carried, known, reserved)+1 or the next number of all, granted once ever (K4). */
+ * max(carried, known, reserved)+1 or the next number of all, granted once ever (K4). That
+ * and reserve are refused with CONFLICT, rec naming who has it, while another VSI (rec.vsi)
+ * of another NVE has the key (K18); what carries an epoch or refreshes is not. */
 void registry_register(struct registry *r, uint32_t nve, uint64_t ref,
     const struct mapping_rec *rec, bool want_epoch, bool refresh, uint64_t now_us);
 void registry_reserve(struct registry *r, uint32_t nve, uint64_t ref,

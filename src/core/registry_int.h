@@ -30,6 +30,7 @@ struct reg_ent {
     uint32_t next, prev;                 /* of the VN, in order of change */
     uint32_t onext, oprev;               /* of the owner; dead: by time of death */
     uint64_t change, epoch, migration_id;
+    uint64_t vsi;                        /* of the owner; 0 = nobody can tell (K18) */
 };
 struct reg_list {
     uint32_t head, tail;

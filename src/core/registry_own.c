@@ -396,6 +396,7 @@ register_apply(
     en->flags |= ENT_LIVE;
     en->epoch = rec->epoch;
     en->migration_id = rec->migration_id;
+    en->vsi = rec->vsi;
     en->gen = reg_nve(r, nve)->gen;
     changed |= ips_replace(r, h, rec);
     count_families(r, en, 1);
@@ -496,6 +497,17 @@ reserve_keep(struct registry *r, struct mapping_rec *rec)
     timers_set(&r->timers, &v->timer, r->now_us + r->conf.forget_us, REG_T_RESV, h);
 }
 
+/* Another VSI has the key at another NVE, whose session stands or is stale but not yet
+ * expired (K18). Which of its own VSIs has it an NVE knows itself. */
+static bool
+key_taken(const struct registry *r, const struct reg_claim *c)
+{
+    uint32_t h = keytab_find(&r->keys, c->rec.vni, &c->rec.mac);
+    const struct reg_ent *en = h ? reg_ent(r, h) : NULL;
+    return en && en->flags & ENT_LIVE && en->nve != c->nve && en->vsi && c->rec.vsi &&
+           en->vsi != c->rec.vsi;
+}
+
 /* false: it has to wait for the high-water mark. */
 static bool
 claim_run(struct registry *r, const struct reg_claim *c)
@@ -504,6 +516,8 @@ claim_run(struct registry *r, const struct reg_claim *c)
     if (!n || n->gen != c->gen)
         return true; /* nobody is left to tell */
     enum registry_reason reason = rec_check(r, &c->rec);
+    if (reason == REG_OK && key_taken(r, c))
+        reason = REG_CONFLICT;
     if (reason == REG_OK && c->reserve) {
         if (reserve_again(r, c))
             return true;

@@ -23,6 +23,7 @@ lisp_record_of(
     l->mac = m->mac;
     l->epoch = m->epoch;
     l->migration_id = m->migration_id;
+    l->vsi = m->vsi;
     l->low_trust = m->low_trust;
     l->n_ips = m->n_ips < LISP_IPS_MAX ? m->n_ips : LISP_IPS_MAX;
     memcpy(l->ips, m->ips, l->n_ips * sizeof l->ips[0]);
@@ -45,6 +46,7 @@ lisp_record_mapping(const struct lisp_record *rec, struct mapping_rec *to)
     to->owner = ip_is_none(&l->owner) ? l->ip : l->owner;
     to->epoch = l->has_epoch ? l->epoch : 0;
     to->migration_id = l->migration_id;
+    to->vsi = l->vsi;
     for (; to->n_ips < l->n_ips && to->n_ips < TNS_IPS_MAX; to->n_ips++)
         to->ips[to->n_ips] = l->ips[to->n_ips];
     if (!to->n_ips && rec->eid.kind == LISP_EID_IP)

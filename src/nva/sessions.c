@@ -446,6 +446,7 @@ event(struct sessions *s, uint32_t h, const struct lisp_session_event *ev)
     case LISP_SEV_RESERVE: {
         struct mapping_rec rec = {.vni = ev->vni,
             .mac = ev->mac,
+            .vsi = ev->vsi,
             .owner = x->vtep,
             .epoch = ev->epoch,
             .migration_id = ev->migration_id};
@@ -500,6 +501,7 @@ notify(struct session *x, const struct registry_out *o)
         rec.authoritative = true;
     } else {
         lisp_record_of(&o->rec, NULL, &rec);
+        rec.rlocs[0].vsi = 0; /* the authority's business alone */
         if (o->del)
             rec.ttl_min = 0;
         if (ip_is_none(&o->rec.owner))

@@ -90,7 +90,7 @@ map_lisp_edge(struct map_lisp *m, const struct edge_out *out)
         break;
     case EDGE_RESERVE:
         lisp_session_reserve(m->session, out->id, out->u.reg.rec.vni, &out->u.reg.rec.mac,
-            out->u.reg.rec.epoch, out->u.reg.rec.migration_id);
+            out->u.reg.rec.vsi, out->u.reg.rec.epoch, out->u.reg.rec.migration_id);
         break;
     case EDGE_QUERY:
         eid = eid_of(out->u.query.vni, &out->u.query.mac, &out->u.query.ip);

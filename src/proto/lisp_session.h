@@ -48,7 +48,7 @@ enum lisp_session_event_type {
     LISP_SEV_REGISTER_END,               /* all that the NVE has was registered (K4, K17) */
     LISP_SEV_WITHDRAW,                   /* ref, eid, owner, epoch (E4) */
     LISP_SEV_SUBSCRIBE, LISP_SEV_WATCH, LISP_SEV_UNSUBSCRIBE, /* vni */
-    LISP_SEV_RESERVE,                    /* ref, vni, mac, epoch (carried), migration_id */
+    LISP_SEV_RESERVE,                    /* ref, vni, mac, vsi, epoch (carried), migration_id */
     LISP_SEV_SEQ_ACK,                    /* seq: all up to it is set at that NVE */
     LISP_SEV_VN_LOOKUP,                  /* ref, vn.vni or vn.name: answer vn_record or reject */
     LISP_SEV_CLOSED,                     /* reason: the machine is finished; free it */
@@ -59,7 +59,7 @@ struct lisp_session_event {
     uint8_t reason, flags;
     bool gone;
     uint32_t vni;
-    uint64_t ref, seq, epoch, migration_id, incarnation;
+    uint64_t ref, seq, epoch, migration_id, incarnation, vsi;
     struct ip owner, vtep;
     struct mac mac;
     const char *id;
@@ -106,7 +106,7 @@ bool lisp_session_subscribe(struct lisp_session *s, uint32_t vni);
 bool lisp_session_watch(struct lisp_session *s, uint32_t vni);      /* members only: a VN that is pulled */
 bool lisp_session_unsubscribe(struct lisp_session *s, uint32_t vni);
 bool lisp_session_reserve(struct lisp_session *s, uint64_t ref, uint32_t vni,
-    const struct mac *mac, uint64_t carried_epoch, uint64_t migration_id);
+    const struct mac *mac, uint64_t vsi, uint64_t carried_epoch, uint64_t migration_id);
 bool lisp_session_seq_ack(struct lisp_session *s, uint64_t seq);     /* cumulative; after the maps are set */
 bool lisp_session_vn_lookup(struct lisp_session *s, uint64_t ref, uint32_t vni,
     const char *name);

@@ -53,15 +53,16 @@ fill_withdraw(struct rd *r, struct lisp_session_event *ev)
 }
 
 static enum lisp_err
-fill_reserve(struct rd *r, struct lisp_session_event *ev)
+fill_reserve(struct rd *r, bool with_vsi, struct lisp_session_event *ev)
 {
     struct lisp_rt_reserve m;
-    enum lisp_err err = lisp_rt_reserve_get(r, &m);
+    enum lisp_err err = lisp_rt_reserve_get(r, with_vsi, &m);
     ev->ref = m.ref;
     ev->epoch = m.epoch;
     ev->migration_id = m.migration_id;
     ev->vni = m.vni;
     ev->mac = m.mac;
+    ev->vsi = m.vsi;
     return err;
 }
 
@@ -150,8 +151,9 @@ lisp_session_fill(struct lisp_session *s, struct lisp_session_event *ev)
         s->acked_seq = ev->seq;
         return LISP_OK;
     case LISP_RT_RESERVE:
+    case LISP_RT_RESERVE_VSI:
         ev->type = LISP_SEV_RESERVE;
-        return fill_reserve(r, ev);
+        return fill_reserve(r, s->body_type == LISP_RT_RESERVE_VSI, ev);
     case LISP_RT_VN_LOOKUP:
         ev->type = LISP_SEV_VN_LOOKUP;
         break;

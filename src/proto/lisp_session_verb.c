@@ -65,13 +65,13 @@ lisp_session_unsubscribe(struct lisp_session *s, uint32_t vni)
 
 bool
 lisp_session_reserve(struct lisp_session *s, uint64_t ref, uint32_t vni,
-    const struct mac *mac, uint64_t carried_epoch, uint64_t migration_id)
+    const struct mac *mac, uint64_t vsi, uint64_t carried_epoch, uint64_t migration_id)
 {
-    uint8_t b[40];
+    uint8_t b[48];
     struct wr w = wr_of(b, sizeof b);
-    struct lisp_rt_reserve m = {ref, carried_epoch, migration_id, vni, *mac};
-    lisp_rt_reserve_put(&w, &m);
-    return lisp_session_say(s, LISP_RT_RESERVE, &w);
+    struct lisp_rt_reserve m = {ref, carried_epoch, migration_id, vni, *mac, vsi};
+    lisp_rt_reserve_put(&w, vsi != 0, &m);
+    return lisp_session_say(s, vsi ? LISP_RT_RESERVE_VSI : LISP_RT_RESERVE, &w);
 }
 
 bool

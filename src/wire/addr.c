@@ -4,6 +4,7 @@
 #include "wire/addr.h"
 
 #include <arpa/inet.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,6 +76,21 @@ bool
 vsiid_equal(const struct vsiid *a, const struct vsiid *b)
 {
     return a->format == b->format && memcmp(a->b, b->b, sizeof a->b) == 0;
+}
+
+uint64_t
+vsiid_print(const struct vsiid *v)
+{
+    static const unsigned char key[] = "berth VSI print"; /* with its NUL: 16 octets */
+    _Static_assert(sizeof key == crypto_shorthash_KEYBYTES, "SipHash-2-4");
+    unsigned char in[1 + sizeof v->b], out[crypto_shorthash_BYTES];
+    uint64_t print = 0;
+    in[0] = v->format;
+    memcpy(in + 1, v->b, sizeof v->b);
+    crypto_shorthash(out, in, sizeof in, key);
+    for (unsigned i = 0; i < sizeof out; i++)
+        print = print << 8 | out[i];
+    return print ? print : 1;
 }
 
 const char *

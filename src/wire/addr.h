@@ -33,6 +33,10 @@ bool mac_equal(const struct mac *a, const struct mac *b);
 bool mac_is_none(const struct mac *m);                    /* all zero */
 bool mac_is_group(const struct mac *m);
 bool vsiid_equal(const struct vsiid *a, const struct vsiid *b);
+/* Tells two VSIs apart where 17 octets are too many (K18): the same number everywhere,
+ * never 0, which means "not known". Not a secret, not proof against somebody who looks for
+ * an equal one. */
+uint64_t vsiid_print(const struct vsiid *v);
 
 #define MAC_STR 18
 #define IP_STR 46

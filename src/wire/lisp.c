@@ -19,6 +19,7 @@ const struct lisp_dialect lisp_dialect_default = {LISP_OUI_LAB, LISP_AFI_MAC};
 #define LCAF_VENDOR        255 /* RFC 9306 */
 #define VENDOR_VERSION     1
 #define VENDOR_F_LOW_TRUST 0x01
+#define VENDOR_F_VSI       0x02 /* the print of the VSI follows the owner */
 
 static const struct afi_row {
     uint16_t afi;
@@ -345,6 +346,10 @@ vendor_get(struct rd in, const struct lisp_dialect *d, struct lisp_rloc *rloc)
     rloc->migration_id = rd_u64(&in);
     if (lisp_ip_get(&in, &rloc->owner))
         return LISP_ERR_LCAF;
+    if (flags & VENDOR_F_VSI)
+        rloc->vsi = rd_u64(&in);
+    if (in.err)
+        return LISP_ERR_LCAF;
     while (rd_left(&in)) {
         if (rloc->n_ips == LISP_IPS_MAX)
             return LISP_ERR_MANY;
@@ -468,10 +473,13 @@ rloc_put(struct wr *w, const struct lisp_dialect *d, const struct lisp_rloc *rlo
         wr_u8(w, 0);
         wr_u24(w, d->oui);
         wr_u8(w, VENDOR_VERSION);
-        wr_u8(w, rloc->low_trust ? VENDOR_F_LOW_TRUST : 0);
+        wr_u8(w, (rloc->low_trust ? VENDOR_F_LOW_TRUST : 0) |
+                     (rloc->vsi ? VENDOR_F_VSI : 0));
         wr_u64(w, rloc->epoch);
         wr_u64(w, rloc->migration_id);
         lisp_ip_put(w, &rloc->owner);
+        if (rloc->vsi)
+            wr_u64(w, rloc->vsi);
         for (unsigned i = 0; i < rloc->n_ips && i < LISP_IPS_MAX; i++)
             lisp_ip_put(w, &rloc->ips[i]);
         lcaf_end(w, vendor);

@@ -70,6 +70,7 @@ struct lisp_rloc {
     bool low_trust;              /* the addresses were learned, not signalled (K8) */
     uint8_t n_ips;               /* with a MAC as EID: the IPs that follow it (K1) */
     uint64_t epoch, migration_id;
+    uint64_t vsi;                /* print of the VSI that has the MAC; 0 = not said (K18) */
     struct ip owner;             /* NVE whose claim this is; none = the locator itself */
     struct ip ips[LISP_IPS_MAX];
 };

@@ -267,24 +267,27 @@ lisp_rt_answer_put(struct wr *w, bool reject, const struct lisp_rt_answer *m)
 }
 
 enum lisp_err
-lisp_rt_reserve_get(struct rd *r, struct lisp_rt_reserve *m)
+lisp_rt_reserve_get(struct rd *r, bool with_vsi, struct lisp_rt_reserve *m)
 {
     m->ref = rd_u64(r);
     m->epoch = rd_u64(r);
     m->migration_id = rd_u64(r);
     m->vni = rd_u32(r);
     rd_bytes(r, m->mac.b, 6);
+    m->vsi = with_vsi ? rd_u64(r) : 0;
     return done(r, m->vni && m->vni <= VNI_MAX ? LISP_OK : LISP_ERR_EID);
 }
 
 void
-lisp_rt_reserve_put(struct wr *w, const struct lisp_rt_reserve *m)
+lisp_rt_reserve_put(struct wr *w, bool with_vsi, const struct lisp_rt_reserve *m)
 {
     wr_u64(w, m->ref);
     wr_u64(w, m->epoch);
     wr_u64(w, m->migration_id);
     wr_u32(w, m->vni);
     wr_bytes(w, m->mac.b, 6);
+    if (with_vsi)
+        wr_u64(w, m->vsi);
 }
 
 enum lisp_err

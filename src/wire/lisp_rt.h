@@ -44,7 +44,8 @@
     X(KEEPALIVE, 0xfb16, 0, 0, BOTH) \
     X(GOODBYE, 0xfb17, 1, 1, BOTH) \
     X(MEMBER, 0xfb18, 19, 16384, NVA) \
-    X(WATCH, 0xfb19, 4, 16384, NVE)
+    X(WATCH, 0xfb19, 4, 16384, NVE) \
+    X(RESERVE_VSI, 0xfb1a, 42, 16384, NVE)
 #define LISP_RT_ENUM(name, number, least, most, who) LISP_RT_##name = number,
 enum lisp_rt_type { LISP_RT_TYPES(LISP_RT_ENUM) };
 const char *lisp_rt_type_str(uint16_t type);
@@ -111,6 +112,7 @@ struct lisp_rt_reserve {
     uint64_t ref, epoch, migration_id;   /* epoch: what was carried, 0 = nothing */
     uint32_t vni;
     struct mac mac;
+    uint64_t vsi;                        /* RESERVE_VSI; RESERVE has none: 0 */
 };
 /* The numbers are the wire's; a receiver treats an unknown policy as SUPPRESS. */
 enum lisp_vn_arp { LISP_VN_ARP_SUPPRESS, LISP_VN_ARP_FLOOD, LISP_VN_ARP_OWN_MAC,
@@ -147,8 +149,8 @@ void lisp_rt_withdraw_put(struct wr *w, const struct lisp_dialect *d,
     const struct lisp_rt_withdraw *m);
 enum lisp_err lisp_rt_answer_get(struct rd *r, bool reject, struct lisp_rt_answer *m);
 void lisp_rt_answer_put(struct wr *w, bool reject, const struct lisp_rt_answer *m);
-enum lisp_err lisp_rt_reserve_get(struct rd *r, struct lisp_rt_reserve *m);
-void lisp_rt_reserve_put(struct wr *w, const struct lisp_rt_reserve *m);
+enum lisp_err lisp_rt_reserve_get(struct rd *r, bool with_vsi, struct lisp_rt_reserve *m);
+void lisp_rt_reserve_put(struct wr *w, bool with_vsi, const struct lisp_rt_reserve *m);
 enum lisp_err lisp_rt_vn_get(struct rd *r, bool lookup, struct lisp_rt_vn *m);
 void lisp_rt_vn_put(struct wr *w, bool lookup, const struct lisp_rt_vn *m);
 enum lisp_err lisp_rt_member_get(struct rd *r, struct lisp_rt_member *m);

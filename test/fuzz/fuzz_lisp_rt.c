@@ -33,7 +33,7 @@ entry(uint16_t type, struct rd *r)
     case 5:
         return lisp_rt_answer_get(r, type & 1, &u.answer);
     case 6:
-        return lisp_rt_reserve_get(r, &u.reserve);
+        return lisp_rt_reserve_get(r, type & 1, &u.reserve);
     case 7:
         return lisp_rt_vn_get(r, type & 1, &u.vn);
     case 8:

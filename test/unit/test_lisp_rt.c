@@ -135,12 +135,14 @@ round_trip(void **state)
         assert_memory_equal(&a, &a2, sizeof a);
 
         struct lisp_rt_reserve res = {rng_next(&r), rng_next(&r), rng_next(&r),
-                                   1 + rng_below(&r, VNI_MAX), gen_mac(&r)},
+                                   1 + rng_below(&r, VNI_MAX), gen_mac(&r),
+                                   flag ? rng_next(&r) : 0},
                                res2;
-        BACK(
-            lisp_rt_reserve_put(&w_, &res), lisp_rt_reserve_get(&r_, &res2), res, res2);
+        BACK(lisp_rt_reserve_put(&w_, flag, &res),
+            lisp_rt_reserve_get(&r_, flag, &res2), res, res2);
         assert_true(res.ref == res2.ref && res.epoch == res2.epoch &&
-                    res.vni == res2.vni && mac_equal(&res.mac, &res2.mac));
+                    res.vni == res2.vni && mac_equal(&res.mac, &res2.mac) &&
+                    res.vsi == res2.vsi);
 
         struct lisp_rt_vn vn = {.ref = rng_next(&r), .vni = 1 + rng_below(&r, VNI_MAX)},
                           vn2;

@@ -219,11 +219,14 @@ verbs(void **state)
     assert_true(ev->ref == 6 && ev->reason == LISP_RT_R_NOT_OWNER && ev->epoch == 11 &&
                 ip_equal(&ev->owner, &owner));
 
-    assert_true(lisp_session_reserve(c, 7, 4096, &mac, 2, 8));
-    settle(&p);
-    ev = last(&p.nva, LISP_SEV_RESERVE);
-    assert_true(ev->ref == 7 && ev->vni == 4096 && ev->epoch == 2 &&
-                ev->migration_id == 8 && mac_equal(&ev->mac, &mac));
+    for (uint64_t vsi = 0; vsi < 2; vsi++) { /* without one it is another message */
+        assert_true(lisp_session_reserve(c, 7, 4096, &mac, vsi, 2, 8));
+        settle(&p);
+        ev = last(&p.nva, LISP_SEV_RESERVE);
+        assert_true(ev->ref == 7 && ev->vni == 4096 && ev->epoch == 2 &&
+                    ev->migration_id == 8 && ev->vsi == vsi &&
+                    mac_equal(&ev->mac, &mac));
+    }
     assert_true(lisp_session_grant(s, 7, 12, 8));
     settle(&p);
     ev = last(&p.nve, LISP_SEV_GRANT);

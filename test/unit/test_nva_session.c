@@ -116,7 +116,7 @@ test_migration(void **state)
     rig_register(r, a, 1, 5000, 1, 0, LISP_RT_F_CLAIM);
     uint64_t e1 = rig_event(a, LISP_SEV_ACK)->epoch;
     struct mac mac = rig_mac(1);
-    lisp_session_reserve(b->s, 2, 5000, &mac, e1, 0xabcdef);
+    lisp_session_reserve(b->s, 2, 5000, &mac, 0, e1, 0xabcdef);
     rig_run(r);
     struct lisp_session_event *g = rig_event(b, LISP_SEV_GRANT);
     assert_non_null(g);
