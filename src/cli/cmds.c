@@ -387,6 +387,7 @@ static const struct cli_column vm_columns[] = {
     {"state",       "STATE", CLI_TEXT, false, NULL},
     {"unpublished",        "UNPUBLISHED", CLI_BOOL, true, NULL},
     {"unconfirmed",   "UNCONFIRMED", CLI_BOOL, true, NULL},
+    {"confirmed",   "CONFIRMED", CLI_BOOL, true, NULL},
     {"reason",       "REASON", CLI_TEXT, true, NULL},
     {"tag_error",       "TAG-ERROR", CLI_NUMBER, true, NULL},
     {"uplink", "UPLINK", CLI_TEXT, false, NULL},

@@ -292,6 +292,8 @@ answer(struct edge *e, const struct tns_request *rq, const struct att *a, uint8_
             r->mtu = mtu;
         if (n->flags & ENTRY_LOCAL && !(n->flags & ENTRY_PUBLISHED))
             r->unpublished = 1;
+        if (n->flags & ENTRY_LOCAL && !n->confirmed)
+            r->unconfirmed = rq->confirm && code == TNS_OK;
     }
 }
 
@@ -394,7 +396,8 @@ age_out(struct edge *e, uint32_t h, uint8_t event)
         att_event(e, h, ATT_EV_TIMER);
 }
 
-/* A claim on its way may come back with a newer number than what was heard meanwhile. */
+/* A claim on its way may come back with a newer number than what was heard meanwhile.
+ */
 static bool
 lost_one(const struct edge *e, uint32_t h)
 {
@@ -577,6 +580,16 @@ att_settle(struct edge *e, uint32_t h)
     }
 }
 
+void
+att_shaken(struct edge *e, uint32_t h)
+{
+    uint32_t txn = att_at(e, h)->txn;
+    if (txn_waits_remote(e, txn))
+        txn_remote_end(e, txn); /* settles */
+    else
+        att_settle(e, h);
+}
+
 /* ---- requests ---- */
 
 static uint8_t
@@ -641,8 +654,10 @@ refresh(struct edge *e, uint32_t txn)
     att_arm(e, x->att);
     if (lost)
         done(e, txn, TNS_MOVED, "a newer owner is known");
-    else
+    else if (x->event == ATT_EV_KEEPALIVE)
         done(e, txn, TNS_OK, "");
+    else
+        txn_done(e, txn);
 }
 
 /* The same as what stands already, with nothing new to claim. */
@@ -874,6 +889,10 @@ attach_request(struct edge *e, const struct tns_request *rq)
         return;
     }
     uint32_t h = att_find(e, rq->port, &rq->id);
+    if (h && rq->op != TNS_KEEPALIVE && txn_waits_remote(e, att_at(e, h)->txn)) {
+        txn_remote_end(e, att_at(e, h)->txn); /* whoever waited wants something else */
+        h = att_find(e, rq->port, &rq->id);
+    }
     if (h && att_at(e, h)->txn) {
         request_behind(e, h, rq);
         return;
@@ -910,7 +929,7 @@ attach_timer(struct edge *e, uint32_t kind, uint32_t ref)
 void
 attach_lost(struct edge *e, uint32_t entry)
 {
-    att_settle(e, entry_at(e, entry)->att);
+    att_shaken(e, entry_at(e, entry)->att);
 }
 
 void
@@ -933,7 +952,7 @@ for_all(struct edge *e, uint32_t vni, uint8_t event)
         if (!in)
             continue;
         if (event == ATT_EV_GONE)
-            att_settle(e, all[i]);
+            att_shaken(e, all[i]);
         else
             att_event(e, all[i], event);
     }
@@ -952,7 +971,7 @@ attach_port_down(struct edge *e, struct edge_port *p, bool down)
     p->down = down;
     for (uint32_t h = p->atts, next; h; h = next) {
         next = att_at(e, h)->list_next;
-        att_settle(e, h);
+        att_shaken(e, h);
     }
 }
 

@@ -4,7 +4,8 @@
  * flight is a transaction with its pending set (K6). attach owns the VAP and VSI
  * operations of the data plane; who owns a (VN, MAC) is decided in mapping.
  *
- * An answer leaves when the data plane, then the publication, then the journal are done.
+ * An answer leaves when the data plane, then the publication, then the journal are done;
+ * then, where the request says so, the far ends.
  * Handles `entry`, `txn` are of attach's pools, 0 = none. The tables hang at e->att. */
 #ifndef BERTH_CORE_ATTACH_H
 #define BERTH_CORE_ATTACH_H
@@ -47,6 +48,8 @@ void attach_dp_sent(struct edge *e, uint32_t txn);            /* edge_dp took a 
 void attach_done(struct edge *e, const struct ticket *t, int status);
 void attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
     uint64_t migration_id, int status);
+void attach_conflict(struct edge *e, const struct ticket *t, const struct ip *holder);
+void attach_confirmed(struct edge *e, uint32_t vni, const struct mac *mac, uint64_t epoch);
 void attach_timer(struct edge *e, uint32_t kind, uint32_t ref);
 void attach_port_down(struct edge *e, struct edge_port *p, bool down);  /* after T_flap (K9) */
 void attach_port_gone(struct edge *e, struct edge_port *p);

@@ -395,11 +395,14 @@ entry_publish(struct edge *e, uint32_t h, bool refresh)
     edge_ticket_drop(e, n->reg);
     n->reg = 0;
     n->flags &= (uint16_t)~ENTRY_PUBLISHED;
+    n->confirmed = 0;
     if (!e->session_up)
         return;
     bool want = n->flags & ENTRY_WANT;
     if (want)
         rec.epoch--; /* what is known; ours is provisional until granted */
+    if (!(n->flags & ENTRY_LEARNED)) /* frames are no proof of whose they are (K18) */
+        rec.vsi = vsiid_print(&att_at(e, n->att)->id);
     n->reg = edge_ticket(e, TICKET_REGISTER, h);
     struct edge_out *o = edge_emit(e, EDGE_REGISTER);
     o->id = n->reg;

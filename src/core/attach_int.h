@@ -33,7 +33,8 @@ struct entry {
     uint32_t vni, reg;                   /* reg: ticket of the registration, 0 = none */
     struct mac mac;
     uint16_t vid, flags;
-    uint8_t pcp, n_ips;
+    uint8_t pcp : 3, confirmed : 1;      /* confirmed: every subscriber has what was published */
+    uint8_t n_ips;
     struct timer timer;                  /* learned: age; others: registration again */
     union {
         struct ip in[ENTRY_IPS_IN];
@@ -68,7 +69,8 @@ struct vap {
     uint8_t said;                        /* flags of the last VAP_SET + 1; 0: none yet */
     uint8_t pcp;
 };
-enum txn_phase { TXN_QUEUED, TXN_LOOKUP, TXN_INSTALL, TXN_PUBLISH, TXN_JOURNAL };
+enum txn_phase { TXN_QUEUED, TXN_LOOKUP, TXN_INSTALL, TXN_PUBLISH, TXN_JOURNAL,
+    TXN_REMOTE };                        /* REMOTE: done here, only the answer waits */
 struct txn {                             /* a request under way */
     uint32_t att, queued;                /* queued: the one behind it, at most one */
     struct tns_request rq;               /* entries: copied when it has to wait */
@@ -78,6 +80,8 @@ struct txn {                             /* a request under way */
     int dp_status, reg_status;
     struct timer timer;
     uint64_t epoch, migration_id;        /* the claim's, when it was carried or reserved */
+    struct ip holder;                    /* with -EADDRINUSE: which NVE has the MAC */
+    uint32_t taken;                      /* ... of this entry */
     uint8_t phase, event, action, from;
     uint8_t from_prev, from_flags;
     uint8_t replace;                     /* `staged` is new data */
@@ -151,11 +155,15 @@ void txn_begin(struct edge *e, uint32_t txn);                /* after the step *
 void txn_advance(struct edge *e, uint32_t txn);
 void txn_timer(struct edge *e, uint32_t txn);
 void txn_end(struct edge *e, uint32_t txn);                  /* frees; starts the queued one */
+void txn_done(struct edge *e, uint32_t txn);                 /* ok: answers, now or when confirmed */
+bool txn_waits_remote(const struct edge *e, uint32_t txn);
+void txn_remote_end(struct edge *e, uint32_t txn);           /* answers as things stand */
 
 /* attach.c */
 bool att_step(struct edge *e, uint32_t att, uint8_t event, uint8_t *action);
 void att_event(struct edge *e, uint32_t att, uint8_t event); /* from inside; no answer */
 void att_settle(struct edge *e, uint32_t att);
+void att_shaken(struct edge *e, uint32_t att);               /* the same, and no waiting for far ends */
 void att_arm(struct edge *e, uint32_t att);                  /* its idle timer */
 void att_link(struct edge *e, uint32_t att, bool term);
 void att_unlink(struct edge *e, uint32_t att);

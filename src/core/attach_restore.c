@@ -284,6 +284,8 @@ waiting(const struct edge *e, const struct att *a)
         return w | (x->action == ATT_DO_PREPARE_EPOCH ? WAIT_EPOCH : WAIT_PUBLISH);
     case TXN_JOURNAL:
         return w | WAIT_JOURNAL;
+    case TXN_REMOTE:
+        return w | WAIT_REMOTE;
     }
     return w;
 }

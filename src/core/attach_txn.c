@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A request on its way (K6): installed in the data plane, then published (E7), then in
- * the journal with its epoch (K7), then answered. The new list stands beside the old
- * one until the end, so a failure takes back only what was new (A9). */
+ * the journal with its epoch (K7), then answered, or when the far ends have it. The new
+ * list stands beside the old one until the end, so a failure takes back only what was
+ * new (A9). */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -144,11 +145,39 @@ give_back(struct edge *e, uint32_t h)
 }
 
 static void
+ask(struct edge *e, uint32_t vni, const struct mac *mac)
+{
+    struct edge_out *o = edge_emit(e, EDGE_QUERY);
+    o->u.query.vni = vni;
+    o->u.query.mac = *mac;
+    edge_count(e, EDGEC_QUERIES);
+}
+
+/* A claim that was refused may have covered what was known of the holder (K18). The
+ * authority has nothing new to say about him: he is asked for, where anybody here is in
+ * his VN still. */
+static void
+uncover(struct edge *e, const struct att_key *keys, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (vn_in_use(e, keys[i].vni) &&
+            !mapping_find(e, keys[i].vni, &keys[i].mac, NULL, NULL, NULL))
+            ask(e, keys[i].vni, &keys[i].mac);
+}
+
+static void
 undo(struct edge *e, uint32_t txn)
 {
     struct txn *x = txn_at(e, txn);
     struct att *a = att_at(e, x->att);
+    struct att_key covered[TNS_ENTRIES_MAX];
+    uint32_t n_covered = 0;
     bool active = x->from == ATT_ASSOC;
+    for (uint32_t h = list_of(e, x); h; h = entry_at(e, h)->next)
+        if (x->reg_status == -EADDRINUSE && entry_at(e, h)->flags & ENTRY_FRESH &&
+            n_covered < TNS_ENTRIES_MAX)
+            covered[n_covered++] =
+                (struct att_key){entry_at(e, h)->vni, entry_at(e, h)->mac};
     uint8_t action;
     att_step(e, x->att, undo_event(x->from), &action);
     a->prev = x->from_prev;
@@ -177,8 +206,19 @@ undo(struct edge *e, uint32_t txn)
     }
     learn_check(e, x->att);
     learn_active(e, x->att, active, 0);
+    uncover(e, covered, n_covered);
     if (x->from == ATT_TERM)
         att_journal(e, x->att, 0); /* its tombstone went when the request began */
+}
+
+/* Which address another VSI has, and where (K18). */
+static void
+taken_text(const struct edge *e, const struct txn *x, char *text, size_t size)
+{
+    const struct entry *n = entry_at(e, x->taken);
+    char mac[MAC_STR], ip[IP_STR];
+    snprintf(text, size, "%s in VN %u is another VSI's, at NVE %s",
+        mac_str(&n->mac, mac), n->vni, ip_str(&x->holder, ip));
 }
 
 static void
@@ -188,12 +228,18 @@ txn_fail(struct edge *e, uint32_t txn, int status)
     bool pausing = x->action == ATT_DO_INACTIVATE || x->action == ATT_DO_EMIGRATE;
     uint8_t code = pausing ? TNS_BUSY : TNS_NO_RESOURCES;
     const char *reason = "the data plane or the journal refused";
+    char taken[TNS_REASON_SIZE];
     if (status == -ESTALE) {
         code = TNS_MOVED;
         reason = "a newer owner is known";
     } else if (status == -EEXIST) {
         code = TNS_CONFLICT;
         reason = "another migration has the same epoch";
+        edge_count(e, EDGEC_CONFLICTS);
+    } else if (status == -EADDRINUSE) {
+        code = TNS_CONFLICT;
+        reason = taken;
+        taken_text(e, x, taken, sizeof taken);
         edge_count(e, EDGEC_CONFLICTS);
     } else if (status == -EACCES) {
         code = TNS_NOT_AUTHORISED;
@@ -243,6 +289,7 @@ reserve(struct edge *e, uint32_t txn, uint32_t h)
         .owner = e->conf.vtep,
         .epoch = known,
         .migration_id = x->rq.migration_id, /* the same question gets the same number */
+        .vsi = vsiid_print(&a->id),
         .n_ips = n->n_ips};
     memcpy(rec->ips, entry_ips(n), n->n_ips * sizeof *rec->ips);
     o->u.reg.want_epoch = 1;
@@ -281,6 +328,10 @@ txn_timer(struct edge *e, uint32_t txn)
 {
     struct txn *x = txn_at(e, txn);
     struct att *a = att_at(e, x->att);
+    if (x->phase == TXN_REMOTE) {
+        txn_remote_end(e, txn);
+        return;
+    }
     for (uint32_t h = list_of(e, x); h; h = entry_at(e, h)->next) {
         struct entry *n = entry_at(e, h);
         if (n->flags & ENTRY_WAITED && plans[x->action].reserve) {
@@ -437,6 +488,66 @@ txn_advance(struct edge *e, uint32_t txn)
     }
 }
 
+/* ---- the far ends (K6 REMOTE) ---- */
+
+static bool
+all_confirmed(const struct edge *e, const struct att *a)
+{
+    for (uint32_t h = a->entries; h; h = entry_at(e, h)->next) {
+        const struct entry *n = entry_at(e, h);
+        if (n->flags & ENTRY_LOCAL && !n->confirmed)
+            return false;
+    }
+    return true;
+}
+
+bool
+txn_waits_remote(const struct edge *e, uint32_t txn)
+{
+    return txn && txn_at(e, txn)->phase == TXN_REMOTE;
+}
+
+/* Everything stands here and is in the journal. What waits now is the answer alone: the
+ * next request, or anything else that concerns the VSI, ends it. */
+void
+txn_done(struct edge *e, uint32_t txn)
+{
+    struct txn *x = txn_at(e, txn);
+    if (!x->rq.confirm || x->queued || !e->conf.authority ||
+        all_confirmed(e, att_at(e, x->att))) {
+        txn_remote_end(e, txn);
+        return;
+    }
+    x->phase = TXN_REMOTE;
+    if (!x->copy)
+        x->rq.entries = NULL; /* they live only as long as the call */
+    timers_set(
+        &e->timers, &x->timer, e->now_us + edge_set(e, SET_CONFIRM_US), TIMER_TXN, txn);
+}
+
+void
+txn_remote_end(struct edge *e, uint32_t txn)
+{
+    att_answer(e, txn, TNS_OK, "");
+    txn_end(e, txn);
+}
+
+/* It speaks of what was published last: an older one names another epoch, or comes
+ * before the acknowledgement that sets PUBLISHED. */
+void
+attach_confirmed(struct edge *e, uint32_t vni, const struct mac *mac, uint64_t epoch)
+{
+    struct mapping_rec rec;
+    uint32_t h = 0;
+    if (!mapping_find(e, vni, mac, NULL, &rec, &h) || h == 0 || rec.epoch != epoch ||
+        !(entry_at(e, h)->flags & ENTRY_PUBLISHED))
+        return;
+    entry_at(e, h)->confirmed = 1;
+    const struct att *a = att_at(e, entry_at(e, h)->att);
+    if (txn_waits_remote(e, a->txn) && all_confirmed(e, a))
+        txn_remote_end(e, a->txn);
+}
+
 void
 attach_dp_sent(struct edge *e, uint32_t txn)
 {
@@ -465,8 +576,7 @@ attach_done(struct edge *e, const struct ticket *t, int status)
         return;
     }
     commit(e, t->ref);
-    att_answer(e, t->ref, TNS_OK, "");
-    txn_end(e, t->ref);
+    txn_done(e, t->ref);
 }
 
 /* ---- what the authority says ---- */
@@ -475,7 +585,7 @@ static bool
 is_final(int status)
 {
     return status == -ESTALE || status == -EEXIST || status == -EACCES ||
-           status == -ENOSPC;
+           status == -ENOSPC || status == -EADDRINUSE;
 }
 
 /* Every number granted is kept, and told to the journal where no answer waits for it.
@@ -520,19 +630,17 @@ attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
     } else if (t->kind == TICKET_REGISTER && (!is_final(status) || !waited)) {
         /* Nobody waits for the answer any more, and somebody else owns it: what is
          * known of the newer owner is asked for, and ends ours when it comes (E3). */
-        if (status == -ESTALE) {
-            struct edge_out *o = edge_emit(e, EDGE_QUERY);
-            o->u.query.vni = n->vni;
-            o->u.query.mac = n->mac;
-        }
+        if (status == -ESTALE || status == -EADDRINUSE)
+            ask(e, n->vni, &n->mac);
         timers_set(&e->timers, &n->timer, e->now_us + edge_set(e, SET_RETRY_US),
             TIMER_ENTRY, h);
     }
     if (waited) {
         struct txn *x = txn_at(e, txn);
-        if (is_final(status) && x->reg_status == 0)
-            x->reg_status = status;
-        else if (status) {
+        if (is_final(status)) {
+            if (x->reg_status == 0)
+                x->reg_status = status;
+        } else if (status) {
             n->flags |=
                 ENTRY_WAITED; /* T_publish decides; it is tried again meanwhile */
             return;
@@ -541,9 +649,32 @@ attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
         txn_advance(e, txn);
         return;
     }
-    if (t->kind != TICKET_REGISTER || txn)
+    if (t->kind != TICKET_REGISTER || (txn && !txn_waits_remote(e, txn)))
         return;
     if (status == 0)
         att_journal(e, att, 0);
     att_settle(e, att);
+}
+
+/* In answer to a claim or a reservation only another VSI can be in the way (K18); else
+ * two migrations have one epoch (K4). */
+void
+attach_conflict(struct edge *e, const struct ticket *t, const struct ip *holder)
+{
+    const struct entry *n = entry_at(e, t->ref);
+    if (t->kind == TICKET_REGISTER && !(n->flags & ENTRY_WANT)) {
+        attach_registered(e, t, 0, 0, -EEXIST);
+        return;
+    }
+    if (n->flags & ENTRY_WAITED) {
+        struct txn *x = txn_at(e, att_at(e, n->att)->txn);
+        x->holder = *holder;
+        x->taken = t->ref;
+    } else if (!(n->flags & ENTRY_LEARNED)) {
+        char mac[MAC_STR], ip[IP_STR];
+        edge_count(e, EDGEC_CONFLICTS);
+        log_warn("attach", "vni=%u mac=%s not published: another VSI's, at NVE %s",
+            n->vni, mac_str(&n->mac, mac), ip_str(holder, ip));
+    }
+    attach_registered(e, t, 0, 0, -EADDRINUSE);
 }

@@ -395,6 +395,25 @@ edge_registered(struct edge *e, uint32_t id, uint64_t epoch, uint64_t migration_
 }
 
 void
+edge_conflict(struct edge *e, uint32_t id, const struct ip *holder, uint64_t now_us)
+{
+    struct ticket t;
+    e->now_us = now_us;
+    if (!ticket_take(e, id, &t))
+        return;
+    if (t.kind == TICKET_REGISTER || t.kind == TICKET_RESERVE)
+        attach_conflict(e, &t, holder);
+}
+
+void
+edge_confirmed(struct edge *e, uint32_t vni, const struct mac *mac, uint64_t epoch,
+    uint64_t now_us)
+{
+    e->now_us = now_us;
+    attach_confirmed(e, vni, mac, epoch);
+}
+
+void
 edge_vn(struct edge *e, const struct vn_rec *vn, int status, uint64_t now_us)
 {
     e->now_us = now_us;

@@ -54,7 +54,7 @@ enum edge_setting {                      /* index of edge_settings[]: the docume
     SET_TAG_HOLD_US, SET_PUBLISH_US, SET_FLAP_US, SET_LEARN_AGE_US, SET_NEG_US,
     SET_MISS_WAIT_US, SET_BUM_PPS, SET_BUM_BURST, SET_MAX_ATTACHMENTS, SET_MAX_PER_PORT,
     SET_MAX_LEARNED, SET_MAX_MAPPINGS, SET_MAX_VNS, SET_MAX_IPS, SET_STALE_US,
-    SET_RETRY_US, SET_N
+    SET_RETRY_US, SET_CONFIRM_US, SET_N
 };
 extern const struct setting edge_settings[SET_N];
 
@@ -128,6 +128,12 @@ void edge_request(struct edge *e, const struct tns_request *rq, uint64_t now_us)
 void edge_done(struct edge *e, uint32_t id, int status, uint64_t now_us);
 void edge_registered(struct edge *e, uint32_t id, uint64_t epoch, uint64_t migration_id,
     int status, uint64_t now_us);        /* of EDGE_REGISTER and EDGE_RESERVE */
+/* The same, refused: there is a conflict with what the NVE `holder` has. For what asked for
+ * an epoch this says that another VSI has the MAC there (K18). */
+void edge_conflict(struct edge *e, uint32_t id, const struct ip *holder, uint64_t now_us);
+/* Every subscriber has acknowledged our mapping at this epoch (K6 REMOTE). */
+void edge_confirmed(struct edge *e, uint32_t vni, const struct mac *mac, uint64_t epoch,
+    uint64_t now_us);
 void edge_vn(struct edge *e, const struct vn_rec *vn, int status, uint64_t now_us);
 
 /* Mapping plane. */

@@ -55,6 +55,9 @@ const struct setting edge_settings[SET_N] = {
                       "how long mappings of a lost session are kept"                                                              },
     [SET_RETRY_US] = {"t_retry",         SEC,         MS,       60 * SEC,    "K17, 3.3",
                       "after which a question or registration is tried again"                                                     },
+    [SET_CONFIRM_US] = {"t_confirm",       2 * SEC,     MS,       60 * SEC,    "K6",
+                      "how long an answer that was asked to waits for the far ends; below what "
+        "its binding waits for answers"                                                                                           },
 };
 
 void

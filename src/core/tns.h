@@ -48,6 +48,7 @@ struct tns_request {
     uint8_t suspended;                   /* S bit: with IMMIGRATE_ASSO ends in SUSP (A14) */
     uint8_t has_epoch;                   /* epoch and migration_id were carried (K4) */
     uint8_t berth_station;               /* sender speaks Berth's org TLV (K3, K20) */
+    uint8_t confirm;                     /* answer when the far ends forward, too (K6 REMOTE) */
     uint32_t port;                       /* NVE port number */
     uint32_t cookie;                     /* the binding's handle; comes back in the answer */
     struct vsiid id;
@@ -62,6 +63,8 @@ struct tns_response {
     uint8_t op, code;                    /* enum tns_op, enum tns_code */
     uint8_t state;                       /* enum att_state after the request */
     uint8_t unpublished;                 /* ok, but the authority has not confirmed yet (K17) */
+    uint8_t unconfirmed;                 /* ok and asked to confirm, but a far end was silent for
+                                          * T_confirm, or there is no authority (K6) */
     uint8_t kept;                        /* refused, but the old state stays (A9, VDP KEEP) */
     uint32_t port, cookie;
     struct vsiid id;

@@ -199,6 +199,8 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
     case LISP_SEV_REJECT:
         if (ev->ref & REF_VN)
             vn_ask_ended(m, ev->ref, NULL, status_of(ev->reason));
+        else if (ev->ref && ev->reason == LISP_RT_R_CONFLICT)
+            edge_conflict(e, (uint32_t)ev->ref, &ev->owner, now);
         else if (ev->ref)
             edge_registered(e, (uint32_t)ev->ref, ev->epoch, ev->migration_id,
                 status_of(ev->reason), now);
@@ -239,6 +241,9 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
             edge_who_has(e, ev->eid.vni, &ev->eid.ip, now);
         break;
     case LISP_SEV_CONFIRM:
+        if (ev->eid.kind == LISP_EID_MAC)
+            edge_confirmed(e, ev->eid.vni, &ev->eid.mac, ev->epoch, now);
+        break;
     case LISP_SEV_NEED_KEY:
     case LISP_SEV_AUTHENTICATED:
     case LISP_SEV_REGISTER:
@@ -252,7 +257,7 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
     case LISP_SEV_VN_LOOKUP:
     case LISP_SEV_CLOSED:
     case LISP_SEV_N:
-        break;                           /* the server's; CONFIRM: nobody waits for it here */
+        break;                           /* the server's */
     }
 }
 

@@ -314,6 +314,7 @@ request(struct tns_vdp *t, uint32_t port, const struct vdp_request *rq)
     q.profile.version = rq->key.type_version;
     if (rq->has_berth) {
         q.berth_station = rq->berth.op != BERTH_OP_NONE;
+        q.confirm = rq->berth.flags & BERTH_FLAG_CONFIRM ? 1 : 0;
         q.has_epoch = rq->berth.epoch != 0;
         q.epoch = rq->berth.epoch;
         q.migration_id = rq->berth.migration;
@@ -382,7 +383,8 @@ tns_vdp_answer(struct tns_vdp *t, const struct tns_response *r)
     a.has_berth = true;
     a.berth.op = p->berth_op;
     a.berth.phase = p->berth_phase;
-    a.berth.flags = r->unpublished ? BERTH_FLAG_UNPUBLISHED : 0;
+    a.berth.flags = (r->unpublished ? BERTH_FLAG_UNPUBLISHED : 0) |
+                    (r->unconfirmed ? BERTH_FLAG_UNCONFIRMED : 0);
     a.berth.epoch = r->epoch;
     a.berth.migration = r->migration_id;
     a.berth.mtu = r->mtu > UINT16_MAX ? UINT16_MAX : (uint16_t)r->mtu;

@@ -598,6 +598,8 @@ ctl_answer(struct tes *t, const struct request *r, const struct vm *v)
         json_string(v->state == VM_TERM ? "terminated" : vm_state_name(v->state)));
     if (v->unpublished)
         set(o, "unpublished", json_true());
+    if (v->par.confirm && r->op != TNS_TERMINATE)
+        set(o, "confirmed", json_boolean(!v->unconfirmed));
     if (r->answer_us)
         set(o, "answer_s", json_real((double)(r->answer_us - r->start_us) / 1e6));
     set(o, "done_s", json_real((double)(t->now_us - r->start_us) / 1e6));

@@ -66,7 +66,7 @@ struct vm {
     uint8_t follow, wanted;
     uint16_t vid, mtu; /* as answered */
     uint32_t vni;      /* the same, where the VN was named */
-    uint8_t pcp, tag_sent, unpublished;
+    uint8_t pcp, tag_sent, unpublished, unconfirmed;
     int tag_status;
     uint32_t serial, req; /* of the command in flight; req 0: our own doing */
     uint32_t tag_id, journal_id;

@@ -438,6 +438,7 @@ take_answer(struct vm *v, const struct vdp_station_out *ev)
         }
     }
     v->unpublished = ev->has_berth && ev->berth.flags & BERTH_FLAG_UNPUBLISHED;
+    v->unconfirmed = !ev->has_berth || ev->berth.flags & BERTH_FLAG_UNCONFIRMED;
     if (ev->has_berth && ev->berth.vni)
         v->vni = ev->berth.vni;
     if (ev->has_berth && ev->berth.mtu)

@@ -27,6 +27,7 @@ enum berth_phase {
 #define BERTH_FLAG_UNPUBLISHED 0x02      /* ok, but the authority is out of reach (K17) */
 #define BERTH_FLAG_CONFIRM     0x04      /* request: answer only when far ends have confirmed */
 #define BERTH_FLAG_NO_IPS      0x08      /* the IP list is complete though empty */
+#define BERTH_FLAG_UNCONFIRMED 0x10      /* ok, but not every far end has confirmed (CONFIRM) */
 enum berth_reason {                      /* responses of requirements 1.3 and A7 */
     BERTH_REASON_NONE, BERTH_REASON_AUTHORIZATION, BERTH_REASON_POLICY_CONFLICT,
     BERTH_REASON_RESOURCES, BERTH_REASON_BUSY, BERTH_REASON_BAD_MESSAGE,

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose address it is, seen from two edges, and answers that wait for the far ends.
+
+    a ─ srv1 ═══ tor1 ═══ VXLAN ═══ tor2 ═══ srv2 ─ b
+                    \\───── nva ─────/
+"""
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from lab import LabError, wait_for
+
+
+def mappings(tor, **what):
+    return [r for r in tor.daemon.rows("show mappings")
+            if all(r[k] == v for k, v in what.items())]
+
+
+def test_another_vm_may_not_take_an_address(lab2):
+    """K18: refused at the other edge with the holder's name; nothing of it is left."""
+    here, there = lab2.tors
+    a, thief = (lab2.add_vm(s) for s in lab2.servers)
+    witness = lab2.add_vm(lab2.servers[1])
+    a.associate("red")
+    witness.associate("red")
+    wait_for("a's mapping at tor2", lambda: mappings(there, mac=a.mac))
+    tags, attachments = there.daemon.rows("show tags"), there.daemon.rows("show attachments")
+    with pytest.raises(LabError) as refused:
+        thief.associate("red", mac=a.mac)
+    assert here.vtep in str(refused.value) and a.mac in str(refused.value)
+    assert there.counters()["conflicts"] == 1
+    assert len(there.daemon.rows("show attachments")) == len(attachments)
+    assert [(t["vid"], t["refs"]) for t in there.daemon.rows("show tags")] == \
+        [(t["vid"], t["refs"]) for t in tags]
+    assert [m["owner"] for m in lab2.nva.daemon.rows("show mappings", mac=a.mac)] == [here.vtep]
+    # the one that has it is reached from the very edge that refused, as before
+    wait_for("a's mapping at tor2", lambda: mappings(there, mac=a.mac, owner=here.vtep))
+    assert witness.ping(a.ip4) == (3, 3)
+    # the same VM there is a move
+    moved = lab2.add_vm(lab2.servers[1], mac=a.mac, ip4=a.ip4, ip6=a.ip6)
+    moved.vsi = a.vsi
+    assert moved.associate("red")["state"] == "associated"
+    wait_for("the move", lambda: [m["owner"] for m in lab2.nva.daemon.rows(
+        "show mappings", mac=a.mac)] == [there.vtep])
+    # when it is gone, the address is free
+    moved.terminate()
+    wait_for("a gone", lambda: not lab2.nva.daemon.rows("show mappings", mac=a.mac))
+    assert thief.associate("red", mac=a.mac)["state"] == "associated"
+
+
+def test_held_while_the_session_is_lost_until_t_stale(make_lab):
+    lab = make_lab(tors=2)
+    lab.nva.settings = "settings { t_stale = 3s }"
+    lab.start()
+    lab.nva.vn_add(5000, "red")
+    a, other = (lab.add_vm(s) for s in lab.servers)
+    a.associate("red")
+    lab.tors[0].daemon.kill()
+    wait_for("stale", lambda: [m for m in lab.nva.daemon.rows("show mappings") if m["stale"]])
+    with pytest.raises(LabError, match=lab.tors[0].vtep):
+        other.associate("red", mac=a.mac)
+    wait_for("expired", lambda: not lab.nva.daemon.rows("show mappings"))
+    assert other.associate("red", mac=a.mac)["state"] == "associated"
+
+
+class Asking(threading.Thread):
+    """An associate that may take its time."""
+
+    def __init__(self, vm, **more):
+        super().__init__()
+        self.vm, self.more, self.answer, self.error = vm, more, None, None
+        self.start()
+
+    def run(self):
+        try:
+            self.answer = self.vm.associate("red", **self.more)
+        except LabError as error:
+            self.error = error
+
+
+def waiting(tor, vm):
+    return [r for r in tor.daemon.rows("show attachments") if r["vsi"] == vm.vsi and r["waiting"] & 32]
+
+
+def test_confirmed_when_the_far_end_forwards(make_lab):
+    lab = make_lab(tors=2)
+    for tor in lab.tors:
+        tor.settings = "settings { t_confirm = 8s }"
+    lab.start()
+    lab.nva.vn_add(5000, "red", arp="suppress", mtu=1450)
+    near, far = lab.tors
+    plain, careful = lab.add_vm(lab.servers[0]), lab.add_vm(lab.servers[0])
+    b = lab.add_vm(lab.servers[1])
+    b.associate("red")
+    first = lab.add_vm(lab.servers[0]).associate("red", confirm=True)
+    assert first["confirmed"] is True and first["done_s"] < 1
+    os.kill(far.daemon.process.pid, signal.SIGSTOP)
+    try:
+        answer = plain.associate("red")
+        assert answer["done_s"] < 1 and "confirmed" not in answer
+        asking = Asking(careful, confirm=True)
+        wait_for("waiting for the far end", lambda: waiting(near, careful))
+        # the authority has acknowledged, and everything stands here
+        row, = waiting(near, careful)
+        assert row["state"] == "ASSOC" and not row["unpublished"] and row["waiting"] == 32
+        assert asking.is_alive()
+    finally:
+        os.kill(far.daemon.process.pid, signal.SIGCONT)
+    stopped = time.monotonic()
+    asking.join(6)
+    assert asking.error is None and asking.answer["confirmed"] is True
+    assert time.monotonic() - stopped < 5
+    # what was promised: b's edge has the mapping at this moment
+    assert mappings(far, mac=careful.mac, owner=near.vtep)
+    assert b.ping(careful.ip4) == (3, 3)
+
+
+def test_confirmation_is_bounded(make_lab):
+    lab = make_lab(tors=2)
+    lab.tors[0].settings = "settings { t_confirm = 400ms }"
+    lab.start()
+    lab.nva.vn_add(5000, "red")
+    a, b = (lab.add_vm(s) for s in lab.servers)
+    b.associate("red")
+    far = lab.tors[1].daemon.process.pid
+    os.kill(far, signal.SIGSTOP)
+    try:
+        answer = a.associate("red", confirm=True)
+        assert answer["confirmed"] is False and "unpublished" not in answer
+        assert 0.4 <= answer["done_s"] < 3
+    finally:
+        os.kill(far, signal.SIGCONT)
