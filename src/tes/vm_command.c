@@ -447,6 +447,10 @@ take_answer(struct vm *v, const struct vdp_station_out *ev)
         v->epoch = ev->berth.epoch;
     else if (v->par.epoch)
         v->epoch = v->par.epoch;
+    /* An epoch goes with the id that it was granted to: without it a repetition is not
+     * known as this VM's own (K4, E6). */
+    if (ev->has_berth && ev->berth.epoch && ev->berth.migration)
+        v->par.migration = ev->berth.migration;
 }
 
 static void
