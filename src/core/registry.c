@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Life of the registry, virtual networks, sessions, look-up and talkers. How ownership
+/* Life of the registry, virtual networks, sessions, and look-up. How ownership
  * is decided stands in registry_own.c, how subscribers are told in registry_push.c.
  *
  * After a start the mappings are nowhere: they come back by registration (K7, F13).
@@ -88,24 +88,6 @@ resv_eq(const void *ctx, uint32_t h, const void *key)
     return memcmp(k, &v->vni, 4) == 0 && memcmp(k + 4, &v->mac, 6) == 0;
 }
 
-struct talk_key {
-    uint32_t vni;
-    struct mac dst_mac;
-    uint8_t zero[2];
-    struct ip asker, src, dst;
-};
-
-static bool
-talk_eq(const void *ctx, uint32_t h, const void *key)
-{
-    const struct registry *r = ctx;
-    const struct reg_talk *t = slab_at(&r->talks, h);
-    const struct talk_key *k = key;
-    return t->vni == k->vni && mac_equal(&t->dst_mac, &k->dst_mac) &&
-           ip_equal(&t->asker, &k->asker) && ip_equal(&t->src, &k->src) &&
-           ip_equal(&t->dst, &k->dst);
-}
-
 static uint32_t
 or_else(uint32_t value, uint32_t other)
 {
@@ -144,7 +126,6 @@ registry_new(const struct registry_conf *conf, uint64_t now_us)
     slab_init(&r->keysubs, sizeof(struct reg_keysub), c->max_key_subs);
     slab_init(&r->resvs, sizeof(struct reg_resv), c->max_reservations);
     slab_init(&r->waits, sizeof(struct reg_wait), c->max_waiting);
-    slab_init(&r->talks, sizeof(struct reg_talk), c->max_talkers);
     map_init(&r->by_vni, vni_eq, r, c->seed + 1);
     map_init(&r->by_name, name_eq, r, c->seed + 2);
     map_init(&r->by_part, part_eq, r, c->seed + 3);
@@ -152,7 +133,7 @@ registry_new(const struct registry_conf *conf, uint64_t now_us)
     map_init(&r->by_vtep, vtep_eq, r, c->seed + 5);
     map_init(&r->by_keysub, keysub_eq, r, c->seed + 6);
     map_init(&r->by_resv, resv_eq, r, c->seed + 7);
-    map_init(&r->by_talk, talk_eq, r, c->seed + 8);
+    reg_talks_open(r);
     r->next_epoch = 1;
     return r;
 }
@@ -710,84 +691,6 @@ registry_lookup(struct registry *r, uint32_t asker, uint32_t vni, const struct m
     return a;
 }
 
-/* ---- talkers (S4-13) ---- */
-
-static struct reg_talk *
-talk_at(const struct registry *r, uint32_t h)
-{
-    return slab_at(&r->talks, h);
-}
-
-static void
-talk_unlink(struct registry *r, uint32_t h)
-{
-    struct reg_talk *t = talk_at(r, h);
-    if (t->next)
-        talk_at(r, t->next)->prev = t->prev;
-    else
-        r->talk_tail = t->prev;
-    if (t->prev)
-        talk_at(r, t->prev)->next = t->next;
-    else
-        r->talk_head = t->next;
-}
-
-static struct talk_key
-talk_key_of(uint32_t vni, const struct ip *asker, const struct ip *src,
-    const struct ip *dst, const struct mac *dst_mac)
-{
-    struct talk_key k = {.vni = vni, .asker = *asker};
-    if (src)
-        k.src = *src;
-    if (dst)
-        k.dst = *dst;
-    if (dst_mac)
-        k.dst_mac = *dst_mac;
-    return k;
-}
-
-void
-registry_talk(struct registry *r, uint32_t vni, const struct ip *asker,
-    const struct ip *src, const struct ip *dst, const struct mac *dst_mac,
-    uint64_t now_us)
-{
-    struct talk_key k = talk_key_of(vni, asker, src, dst, dst_mac);
-    uint32_t hash = map_hash(&r->by_talk, &k, sizeof k);
-    uint32_t h = map_find(&r->by_talk, hash, &k);
-    if (h) {
-        talk_unlink(r, h);
-    } else {
-        if (r->talks.pool.n >= r->talks.pool.max) {
-            uint32_t old = r->talk_head;
-            const struct reg_talk *t = talk_at(r, old);
-            struct talk_key ok =
-                talk_key_of(t->vni, &t->asker, &t->src, &t->dst, &t->dst_mac);
-            talk_unlink(r, old);
-            map_del(&r->by_talk, map_hash(&r->by_talk, &ok, sizeof ok), old);
-            slab_put(&r->talks, old);
-            r->counters[REGC_EVICTED]++;
-        }
-        h = slab_get(&r->talks);
-        struct reg_talk *t = talk_at(r, h);
-        t->vni = vni;
-        t->asker = k.asker;
-        t->src = k.src;
-        t->dst = k.dst;
-        t->dst_mac = k.dst_mac;
-        map_add(&r->by_talk, hash, h);
-    }
-    struct reg_talk *t = talk_at(r, h);
-    t->count++;
-    t->last_us = now_us;
-    t->next = 0;
-    t->prev = r->talk_tail;
-    if (t->prev)
-        talk_at(r, t->prev)->next = h;
-    else
-        r->talk_head = h;
-    r->talk_tail = h;
-}
-
 /* ---- time ---- */
 
 uint64_t
@@ -869,25 +772,6 @@ registry_each_nve(const struct registry *r, uint32_t *it, struct registry_nve_vi
     };
     for (uint32_t i = n->parts; i; i = reg_part(r, i)->nnext)
         v->n_vns += reg_part(r, i)->member;
-    return true;
-}
-
-bool
-registry_each_talk(const struct registry *r, uint32_t *it, struct registry_talk_view *v)
-{
-    uint32_t h = slab_each(&r->talks, it);
-    if (!h)
-        return false;
-    const struct reg_talk *t = talk_at(r, h);
-    *v = (struct registry_talk_view){
-        .vni = t->vni,
-        .asker = t->asker,
-        .src = t->src,
-        .dst = t->dst,
-        .dst_mac = t->dst_mac,
-        .count = t->count,
-        .last_us = t->last_us,
-    };
     return true;
 }
 

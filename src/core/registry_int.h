@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of core/registry: registry.c (life, virtual networks, sessions, look-up),
  * registry_own.c (who owns what: registrations, grants, withdrawals), registry_push.c (what
- * each NVE is told). Handles are slab handles, 0 = none.
+ * each NVE is told), registry_talkers.c. Handles are slab handles, 0 = none.
  *
  * Every change of an entry or of a membership takes a number from one counter and moves to
  * the tail of its VN's list. A subscriber's cursor is the last one it was told; the list is
@@ -188,4 +188,7 @@ void reg_nve_quiet(struct registry *r, uint32_t nve);     /* session gone: nothi
 void reg_nve_ready(struct registry *r, uint32_t nve);
 void reg_confirm(struct registry *r, uint32_t ent);       /* REG_CONFIRM now or later */
 bool reg_push(struct registry *r, struct registry_out *out);
+
+/* registry_talkers.c */
+void reg_talks_open(struct registry *r);
 #endif
