@@ -470,7 +470,7 @@ port_up(struct edge *e, uint32_t h)
         if (!(t->flags & ENTRY_MAC))
             continue;
         enum mapping_verdict v = entry_claim(e, n, a->epoch, a->migration_id, 0);
-        t->flags &= (uint16_t)~ENTRY_FRESH;
+        t->flags &= (uint16_t) ~(ENTRY_FRESH | ENTRY_TOOK);
         if (v == MAPPING_STALE || v == MAPPING_CONFLICT)
             t->flags |= ENTRY_LOCAL; /* att_settle finds that it is not resident */
         else
@@ -698,6 +698,8 @@ step_and_begin(struct edge *e, uint32_t txn)
     x->from = a->state;
     x->from_prev = a->prev;
     x->from_flags = a->flags;
+    x->from_epoch = a->epoch;
+    x->from_migration_id = a->migration_id;
     if (is_claim(x->action) && x->rq.has_epoch) {
         x->epoch = x->rq.epoch;
         x->migration_id = x->rq.migration_id;

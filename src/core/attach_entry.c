@@ -333,7 +333,7 @@ entry_claim(
     enum mapping_verdict v = mapping_local_set(e, &l, ticket_kind(txn), txn);
     if (v == MAPPING_ACCEPTED || v == MAPPING_SAME) {
         if (!(n->flags & ENTRY_LOCAL))
-            n->flags |= ENTRY_FRESH;
+            n->flags |= ENTRY_FRESH | (found && !holder ? ENTRY_TOOK : 0);
         n->flags |= ENTRY_LOCAL;
         n->flags &= (uint16_t)~ENTRY_TOMB;
         if (mapping_find(e, n->vni, &n->mac, NULL, &known, NULL))
@@ -351,7 +351,7 @@ entry_withdraw(struct edge *e, uint32_t h, bool tomb)
     bool known = mapping_find(e, n->vni, &n->mac, NULL, &rec, &holder);
     bool ours = known && holder == h;
     bool asked = n->reg != 0;
-    n->flags &= (uint16_t) ~(ENTRY_LOCAL | ENTRY_FRESH | ENTRY_PUBLISHED);
+    n->flags &= (uint16_t) ~(ENTRY_LOCAL | ENTRY_FRESH | ENTRY_TOOK | ENTRY_PUBLISHED);
     edge_ticket_drop(e, n->reg);
     n->reg = 0;
     if (ours) {

@@ -25,7 +25,8 @@ enum {                                   /* flags of an entry */
     ENTRY_PUBLISHED = 2048,              /* the authority has confirmed */
     ENTRY_WANT = 4096,                   /* no epoch was granted yet */
     ENTRY_WAITED = 8192,                 /* a transaction waits for its registration */
-    ENTRY_QUIET = 16384                  /* learned, not heard of lately */
+    ENTRY_QUIET = 16384,                 /* learned, not heard of lately */
+    ENTRY_TOOK = 32768                   /* FRESH, and another NVE was known to own it */
 };
 #define ENTRY_IPS_IN 2
 struct entry {
@@ -84,6 +85,7 @@ struct txn {                             /* a request under way */
     uint32_t taken;                      /* ... of this entry */
     uint8_t phase, event, action, from;
     uint8_t from_prev, from_flags;
+    uint64_t from_epoch, from_migration_id;
     uint8_t replace;                     /* `staged` is new data */
     uint8_t unpublished;
 };

@@ -191,7 +191,7 @@ attach_learn(struct edge *e, const struct dp_event *ev)
         epoch = mapping_epoch(e, vni, &n->mac) + 1;
     enum mapping_verdict v =
         entry_claim(e, h, epoch, e->conf.authority ? 0 : att_nonce(e), 0);
-    n->flags &= (uint16_t)~ENTRY_FRESH;
+    n->flags &= (uint16_t) ~(ENTRY_FRESH | ENTRY_TOOK);
     if (v != MAPPING_ACCEPTED && v != MAPPING_SAME) {
         learn_drop(e, h);
         return;

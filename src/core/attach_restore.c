@@ -95,6 +95,12 @@ restore_entry(
 {
     struct att *a = att_at(e, att);
     const struct edge_port *p = edge_port_at(e, a->port);
+    /* The configuration may be another one now (K9). */
+    if (a->state != ATT_TERM && !authz_may_join(&p->authz, r->vni))
+        return "its port may no longer join the virtual network";
+    if (a->state != ATT_TERM && r->flags & ENTRY_UNTAGGED &&
+        (p->native != NATIVE_VN || p->native_vni != r->vni))
+        return "untagged frames of its port are no longer the virtual network's";
     if (r->vni == 0 || !vn_need(e, r->vni))
         return "a virtual network without number or room";
     uint32_t h = entry_new(e, att, r->vni, r->flags & ENTRY_MAC ? &r->mac : NULL);
@@ -147,7 +153,7 @@ restore_entry(
     for (uint8_t i = 0; i < r->n_ips; i++)
         if (r->low_trust >> i & 1)
             mapping_learn_ip(e, r->vni, &r->mac, &r->ips[i]);
-    n->flags &= (uint16_t)~ENTRY_FRESH;
+    n->flags &= (uint16_t) ~(ENTRY_FRESH | ENTRY_TOOK);
     return NULL;
 }
 
@@ -190,7 +196,10 @@ attach_restore(struct edge *e, const uint8_t *bytes, uint16_t size, const char *
         if (*what) {
             att_end_entries(e, h, 0);
             a->state = ATT_NULL;
+            att_tombs(e, h);
+            e->quiet = false; /* the journal hears that it is not taken back */
             att_forget(e, h);
+            e->quiet = true;
             return false;
         }
     }

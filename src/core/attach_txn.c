@@ -124,8 +124,17 @@ undo_event(uint8_t from)
     return ATT_EV_UNDO_NULL;
 }
 
-/* The residence goes back to whoever had it here: the old list, or the VSI's other
- * port. */
+static void
+ask(struct edge *e, uint32_t vni, const struct mac *mac)
+{
+    struct edge_out *o = edge_emit(e, EDGE_QUERY);
+    o->u.query.vni = vni;
+    o->u.query.mac = *mac;
+    edge_count(e, EDGEC_QUERIES);
+}
+
+/* Whoever had the residence has it again: the old list, the VSI's other port, or
+ * another NVE, of whom nothing is known here any more and who is asked for. */
 static void
 give_back(struct edge *e, uint32_t h)
 {
@@ -142,27 +151,9 @@ give_back(struct edge *e, uint32_t h)
         entry_publish(e, t, false);
         return;
     }
-}
-
-static void
-ask(struct edge *e, uint32_t vni, const struct mac *mac)
-{
-    struct edge_out *o = edge_emit(e, EDGE_QUERY);
-    o->u.query.vni = vni;
-    o->u.query.mac = *mac;
-    edge_count(e, EDGEC_QUERIES);
-}
-
-/* A claim that was refused may have covered what was known of the holder (K18). The
- * authority has nothing new to say about him: he is asked for, where anybody here is in
- * his VN still. */
-static void
-uncover(struct edge *e, const struct att_key *keys, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (vn_in_use(e, keys[i].vni) &&
-            !mapping_find(e, keys[i].vni, &keys[i].mac, NULL, NULL, NULL))
-            ask(e, keys[i].vni, &keys[i].mac);
+    if (!(n->flags & ENTRY_TOOK) || !e->session_up)
+        return;
+    ask(e, n->vni, &n->mac);
 }
 
 static void
@@ -170,18 +161,18 @@ undo(struct edge *e, uint32_t txn)
 {
     struct txn *x = txn_at(e, txn);
     struct att *a = att_at(e, x->att);
-    struct att_key covered[TNS_ENTRIES_MAX];
-    uint32_t n_covered = 0;
     bool active = x->from == ATT_ASSOC;
-    for (uint32_t h = list_of(e, x); h; h = entry_at(e, h)->next)
-        if (x->reg_status == -EADDRINUSE && entry_at(e, h)->flags & ENTRY_FRESH &&
-            n_covered < TNS_ENTRIES_MAX)
-            covered[n_covered++] =
-                (struct att_key){entry_at(e, h)->vni, entry_at(e, h)->mac};
+    /* The journal may hold the new record, or write it later when its disk has room
+     * again; and its tombstone went when the request began. */
+    bool tell = x->phase == TXN_JOURNAL || x->from == ATT_TERM;
     uint8_t action;
     att_step(e, x->att, undo_event(x->from), &action);
     a->prev = x->from_prev;
     a->flags = x->from_flags;
+    if (plans[x->action].reserve) {
+        a->epoch = x->from_epoch;
+        a->migration_id = x->from_migration_id;
+    }
     for (uint32_t h = x->staged, next; h; h = next) {
         next = entry_at(e, h)->next;
         give_back(e, h);
@@ -196,19 +187,12 @@ undo(struct edge *e, uint32_t txn)
             entry_withdraw(e, h, false);
         }
         entry_install(e, h, active, 0);
-        /* The refused number stands in the mapping: another one is asked for. */
-        struct entry *n = entry_at(e, h);
-        if (n->flags & ENTRY_LOCAL && !(n->flags & ENTRY_PUBLISHED) &&
-            entry_resident(e, h)) {
-            n->flags |= ENTRY_WANT;
-            entry_publish(e, h, false);
-        }
     }
     learn_check(e, x->att);
     learn_active(e, x->att, active, 0);
-    uncover(e, covered, n_covered);
-    if (x->from == ATT_TERM)
-        att_journal(e, x->att, 0); /* its tombstone went when the request began */
+    x->phase = TXN_QUEUED; /* nothing of it counts any more */
+    if (tell)
+        att_journal(e, x->att, 0);
 }
 
 /* Which address another VSI has, and where (K18). */
@@ -244,6 +228,9 @@ txn_fail(struct edge *e, uint32_t txn, int status)
     } else if (status == -EACCES) {
         code = TNS_NOT_AUTHORISED;
         reason = "the authority refused";
+    } else if (status == -ENOENT) {
+        code = TNS_UNKNOWN_VN;
+        reason = "the authority knows no such virtual network";
     } else if (status == -ENOSPC) {
         code = TNS_NO_RESOURCES;
         reason = "a table is full";
@@ -438,7 +425,7 @@ commit(struct edge *e, uint32_t txn)
     for (uint32_t h = a->entries; h; h = entry_at(e, h)->next) {
         struct entry *n = entry_at(e, h);
         struct mapping_rec rec;
-        n->flags &= (uint16_t)~ENTRY_FRESH;
+        n->flags &= (uint16_t) ~(ENTRY_FRESH | ENTRY_TOOK);
         if (plan->claim && n->flags & ENTRY_LOCAL && !(n->flags & ENTRY_WANT) &&
             mapping_find(e, n->vni, &n->mac, NULL, &rec, NULL) &&
             rec.epoch >= a->epoch) {
@@ -585,7 +572,7 @@ static bool
 is_final(int status)
 {
     return status == -ESTALE || status == -EEXIST || status == -EACCES ||
-           status == -ENOSPC || status == -EADDRINUSE;
+           status == -ENOENT || status == -ENOSPC || status == -EADDRINUSE;
 }
 
 /* Every number granted is kept, and told to the journal where no answer waits for it.

@@ -5,6 +5,7 @@
  */
 #include "core/vn.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -257,6 +258,8 @@ subscribe(struct edge *e, struct vn *n)
         o->u.sub.members_only = want == SUB_MEMBERS;
         if (want == SUB_ALL)
             mapping_vn(e, n->rec.vni, true);
+        else
+            mapping_vn_watch(e, n->rec.vni);
     }
 }
 
@@ -530,6 +533,8 @@ vn_set(struct edge *e, const struct vn_rec *rec, int status)
             return VN_NOTHING;
         struct vn_rec r = tidy(rec);
         news = store(e, &r);
+    } else if (status == -ENOENT && e->conf.authority && rec->vni && rec->vni <= VNI_MAX) {
+        news = store(e, &(struct vn_rec){.vni = rec->vni, .deleted = 1});
     }
     /* The question was by VNI or by name; an answer carries both. */
     uint8_t state = status == 0 && !rec->deleted ? ASK_SENT : ASK_UNKNOWN;
@@ -543,18 +548,23 @@ vn_set(struct edge *e, const struct vn_rec *rec, int status)
     return news;
 }
 
+/* Nobody told us what became of the VNs while no session stood: those in use are asked
+ * for, those that are only cached when somebody wants one. */
 void
 vn_session(struct edge *e, bool up)
 {
     struct vns *v = e->vn;
     for (uint32_t it = 0, h; (h = map_each(&v->by_vni, &it));) {
         struct vn *n = at(v, h);
-        if (!up || !n->refs)
+        if (!up)
             continue;
-        n->subscribed = 0;
+        if (!n->refs) {
+            n->described = 0;
+            continue;
+        }
+        n->subscribed = SUB_NOT;
         subscribe(e, n);
-        if (!n->described)
-            ask(e, &(struct ask_key){.vni = n->rec.vni});
+        edge_emit(e, EDGE_VN_LOOKUP)->u.vn = (struct vn_rec){.vni = n->rec.vni};
     }
     for (uint32_t it = 0, h; up && (h = map_each(&v->asked, &it));)
         if (((struct ask *)pool_at(&v->asks, h))->state == ASK_SENT)

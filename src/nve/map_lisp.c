@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define ASKS_MAX 4096
+#define ASKS_MAX 65536                   /* after a session came back: one for each VN in use */
 #define REF_VN (1ull << 40)              /* refs of VN look-ups, beyond every output id */
 
 struct map_lisp {
@@ -151,6 +151,8 @@ status_of(uint8_t reason)
         return -EAGAIN;
     case LISP_RT_R_NO_VN:
         return -ENOENT;
+    case LISP_RT_R_POLICY:
+        return -EACCES;
     default:
         return -EPERM;
     }

@@ -86,7 +86,8 @@ struct env {
     uint32_t n_vap, n_vsi, n_fdb, n_record, n_own, n_pending, cap_pending, n_vn;
     struct env_answer *answers; /* by cookie */
     uint32_t n_answers;
-    uint32_t n_notices, n_acks;
+    uint32_t n_notices, n_acks, n_queries;
+    struct mapping_rec query; /* the last question: vni, mac, ips[0] */
     uint8_t subscribed[256];
     struct tns_notice notice;
     uint64_t epoch_source;
@@ -369,6 +370,10 @@ env_take(struct env *v, const struct edge_out *o)
         v->n_acks++;
         break;
     case EDGE_QUERY:
+        v->n_queries++;
+        v->query = (struct mapping_rec){.vni = o->u.query.vni, .mac = o->u.query.mac};
+        v->query.ips[0] = o->u.query.ip;
+        break;
     case EDGE_N_OUTS:
         break;
     }
@@ -581,9 +586,12 @@ env_restart(struct env *v)
     v->e = edge_new(&v->conf, v->now);
     env_ports(v);
     env_pull(v);
-    for (uint32_t i = 0; i < v->n_record; i++)
-        edge_restore(
-            v->e, v->record[i].kind, v->record[i].bytes, v->record[i].size, v->now);
+    static const uint8_t kinds[] = {RECORD_VN, RECORD_TAG, RECORD_ATTACHMENT};
+    for (size_t k = 0; k < sizeof kinds; k++) /* in the order of the daemon */
+        for (uint32_t i = 0; i < v->n_record; i++)
+            if (v->record[i].kind == kinds[k])
+                edge_restore(v->e, v->record[i].kind, v->record[i].bytes,
+                    v->record[i].size, v->now);
     if (!v->conf.authority)
         for (uint32_t i = 1; i <= 99; i++) {
             struct vn_rec asked = {.vni = i}, rec;
