@@ -4,11 +4,12 @@
  * answers.
  *
  *   bench_map_requests ADDRESS TCP_PORT UDP_PORT SECRET VNI [seconds [mappings [window
- * [nve]]]]
+ * [nve|router [pid]]]]]
  *
  * The VN must exist, centralised. With `nve` the asker is the NVE itself, whose
  * questions subscribe it (K8); else a router without a session. One line of JSON: name,
- * value, and what was lost. Pin the authority to one core and this to another. */
+ * value, what was lost, and the CPU seconds of process `pid` while it answered. Pin the
+ * authority to one core and this to another. */
 #include "base/mem.h"
 #include "base/rng.h"
 #include "node/lisp_record.h"
@@ -40,6 +41,21 @@ die(const char *what)
 {
     fprintf(stderr, "bench_map_requests: %s: %s\n", what, strerror(errno));
     exit(1);
+}
+
+/* CPU seconds that a process has had so far; 0: no such process. */
+static double
+cpu_of(const char *pid)
+{
+    char path[64];
+    unsigned long long ns = 0;
+    snprintf(path, sizeof path, "/proc/%s/schedstat", pid);
+    FILE *f = fopen(path, "r");
+    if (f && fscanf(f, "%llu", &ns) != 1)
+        ns = 0;
+    if (f)
+        fclose(f);
+    return (double)ns / 1e9;
 }
 
 static struct mac
@@ -179,7 +195,7 @@ main(int argc, char **argv)
     if (argc < 6) {
         fprintf(stderr,
             "usage: bench_map_requests ADDRESS TCP_PORT UDP_PORT SECRET VNI "
-            "[seconds [mappings [window [nve]]]]\n");
+            "[seconds [mappings [window [nve|router [pid]]]]]\n");
         return 2;
     }
     uint32_t vni = (uint32_t)atoi(argv[5]),
@@ -232,6 +248,7 @@ main(int argc, char **argv)
     struct rng rng;
     rng_seed(&rng, 5);
     uint64_t sent = 0, answered = 0, positive = 0, lost = 0, open = 0, quiet = 0;
+    double cpu = argc > 10 ? cpu_of(argv[10]) : 0;
     began = now_us();
     uint64_t end = began + (uint64_t)(seconds * 1e6), now = began;
     while ((now = now_us()) < end) {
@@ -265,13 +282,14 @@ main(int argc, char **argv)
         answered += (uint64_t)got;
         open -= (uint64_t)got < open ? (uint64_t)got : open;
     }
+    cpu = argc > 10 ? cpu_of(argv[10]) - cpu : 0;
     double took = (double)(now - began) / 1e6;
     printf("{\"name\":\"map_requests_per_s\",\"value\":%.0f,\"unit\":\"1/"
            "s\",\"sent\":%llu,"
            "\"answered\":%llu,\"positive\":%llu,\"lost\":%llu,\"registered_per_s\":%."
-           "0f}\n",
+           "0f,\"cpu_s\":%.6f}\n",
         (double)answered / took, (unsigned long long)sent, (unsigned long long)answered,
-        (unsigned long long)positive, (unsigned long long)lost, n / registered_s);
+        (unsigned long long)positive, (unsigned long long)lost, n / registered_s, cpu);
     lisp_session_stop(c.s, LISP_RT_R_SHUTDOWN, now_us());
     static struct lisp_session_out o;
     while (lisp_session_output(c.s, &o))

@@ -31,7 +31,8 @@ GROUPS = {
     "load": ["assoc_confirmed_per_s", "assoc_linearity", "assoc_far_behind_s", "nve_bytes_per_attachment",
              "nva_bytes_per_mapping"],
     "restart": ["nve_restart_lost", "nve_restart_ms"],
-    "authority": ["map_requests_per_s", "map_registrations_per_s"],
+    "authority": ["map_requests_per_s", "map_requests_per_cpu_s",
+                  "map_registrations_per_s"],
 }
 
 
