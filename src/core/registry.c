@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Life of the registry, virtual networks, sessions, and look-up. How ownership
- * is decided stands in registry_own.c, how subscribers are told in registry_push.c.
+/* Life of the registry, virtual networks, sessions and look-up. How ownership is decided
+ * stands in registry_own.c, how subscribers are told in registry_push.c, who talks with
+ * whom in registry_talkers.c.
  *
  * After a start the mappings are nowhere: they come back by registration (K7, F13).
  * Until every NVE that was known before has registered again, or T_recover has passed,
