@@ -275,13 +275,6 @@ vn_ref(struct edge *e, uint32_t vn, uint8_t ticket_kind, uint32_t ticket_ref)
     subscribe(e, n);
 }
 
-bool
-vn_in_use(const struct edge *e, uint32_t vni)
-{
-    uint32_t vn = vn_find(e, vni);
-    return vn && at(e->vn, vn)->refs;
-}
-
 void
 vn_unref(struct edge *e, uint32_t vn)
 {

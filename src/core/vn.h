@@ -33,7 +33,6 @@ const struct vn_rec *vn_at(const struct edge *e, uint32_t vn);
 uint32_t vn_find(const struct edge *e, uint32_t vni);                /* 0: not known */
 void vn_ref(struct edge *e, uint32_t vn, uint8_t ticket_kind, uint32_t ticket_ref);
 void vn_unref(struct edge *e, uint32_t vn);
-bool vn_in_use(const struct edge *e, uint32_t vni);
 
 /* Record or refusal from outside. What attach has to be told: */
 enum vn_news { VN_NOTHING, VN_CHANGED, VN_DELETED };
