@@ -20,7 +20,7 @@ struct pending {
     uint64_t handle;                     /* of vdp_bridge */
     struct vdp_key key;
     uint32_t port;
-    uint8_t type, op, filter_format, keepalive, berth_op, berth_phase;
+    uint8_t type, op, filter_format, keepalive, known, berth_op, berth_phase;
     uint16_t n_entries;
 };
 struct vdp_port {
@@ -301,6 +301,7 @@ request(struct tns_vdp *t, uint32_t port, const struct vdp_request *rq)
     p->filter_format = rq->filter_format;
     p->n_entries = rq->n_entries;
     p->keepalive = rq->keepalive;
+    p->known = rq->known;
     p->berth_op = rq->has_berth ? rq->berth.op : BERTH_OP_NONE;
     p->berth_phase = rq->has_berth ? rq->berth.phase : BERTH_PHASE_NONE;
     p->op = q.op = op_of(rq);
@@ -392,9 +393,10 @@ tns_vdp_answer(struct tns_vdp *t, const struct tns_response *r)
         a.berth.vni = r->entries[0].vni;
     a.berth.reason = answer_codes[r->code].reason;
     snprintf(a.berth.reason_text, sizeof a.berth.reason_text, "%s", r->reason);
-    if (vdp_bridge_answer(port->bridge, p->handle, &a, t->n->now_us) && r->code == TNS_OK &&
-        !p->keepalive)
-        save(t, p->port, &p->key, p->type == VDP_DEASSOC);
+    if (!vdp_bridge_answer(port->bridge, p->handle, &a, t->n->now_us))
+        goto done;
+    if (r->code == TNS_OK ? !p->keepalive : p->known && !r->kept)
+        save(t, p->port, &p->key, r->code != TNS_OK || p->type == VDP_DEASSOC);
 done:
     port_touch(t, p->port);
     pool_put(&t->pending, r->cookie);
