@@ -105,11 +105,12 @@ port_ingress(struct __sk_buff *skb)
     if (unlikely(type == ETH_ARP))
         goto answer;
     if (type == ETH_IP6) {
-        /* Not readable here counts as perhaps ND. */
+        /* Not readable here, or behind extension headers, counts as perhaps ND. */
         __u8 *next = data + 20, *icmp = data + 54;
 
         if (unlikely(eth_is_solicited(dst) || (void *)(icmp + 1) > end ||
-                     (*next == IP_ICMP6 && (*icmp == ND_NS || *icmp == ND_NA))))
+                     (*next == IP_ICMP6 && (*icmp == ND_NS || *icmp == ND_NA)) ||
+                     ip6_is_ext(*next)))
             goto answer;
     }
     if (likely(!eth_is_group(dst)))

@@ -11,8 +11,9 @@
 
 enum answer { ANSWER_NO, ANSWER_YES };
 
-/* The sender's own claim of an address, when it is not what the table says (K8). */
-static __always_inline void
+/* The sender's own claim of an address goes up when it is not what the table says (K8).
+ * false: the table says that it is somebody else's. */
+static __always_inline bool
 snoop_claim(struct __sk_buff *skb, const struct from *f,
     const struct nve_neigh_key *key, const __u16 *mac)
 {
@@ -20,11 +21,23 @@ snoop_claim(struct __sk_buff *skb, const struct from *f,
     struct nve_ask ask = {.vni = f->vni, .type = DP_EV_SNOOP};
 
     if (known && mac_same(known->mac, mac))
-        return;
+        return true;
     mac_copy(ask.mac, mac);
     __builtin_memcpy(ask.ip, key->ip, 16);
     if (ask_may(f, &ask, 1000 * MS, 1000 * MS))
         event_send(skb, f, &ask);
+    return !known;
+}
+
+/* Told to one VM directly, the address of another would poison its cache: what is not
+ * flooded must not get there this way either (K18). */
+static __always_inline int
+told_directly(struct __sk_buff *skb, struct nve_counters *n, const struct nve_conf *c,
+    struct from *f, const struct nve_vn *vn, const __u16 *dst, bool own)
+{
+    if (!own && vn->arp != ARP_FLOOD)
+        return drop(n, DPC_DROP_SPOOF);
+    return forward_unicast(skb, n, c, f, dst);
 }
 
 static __always_inline int
@@ -118,6 +131,7 @@ answer_arp(struct __sk_buff *skb, struct nve_counters *n, const struct nve_conf 
     struct arp arp, *in = data + sizeof(*eth);
     struct nve_neigh_key key = {};
     struct nve_neigh *known;
+    bool own = true;
 
     if ((void *)(in + 1) > end)
         return drop(n, DPC_DROP_BAD_FRAME);
@@ -129,10 +143,10 @@ answer_arp(struct __sk_buff *skb, struct nve_counters *n, const struct nve_conf 
         return drop(n, DPC_DROP_SPOOF);
     if (arp.spa[0] | arp.spa[1]) {
         key_v4(&key, f->vni, arp.spa);
-        snoop_claim(skb, f, &key, arp.sha);
+        own = snoop_claim(skb, f, &key, arp.sha);
     }
     if (!eth_is_group(head.dst))
-        return forward_unicast(skb, n, c, f, head.dst);
+        return told_directly(skb, n, c, f, vn, head.dst, own);
     if (vn->arp == ARP_FLOOD)
         return flood(skb, n, f, true);
     if (arp.op != bpf_htons(1) ||
@@ -187,6 +201,31 @@ static __always_inline bool
 ip6_is_none(const __u16 *a)
 {
     return !(a[0] | a[1] | a[2] | a[3] | a[4] | a[5] | a[6] | a[7]);
+}
+
+/* ND behind extension headers or in fragments (RFC 6980): no honest sender does that, and
+ * it would pass by all that is checked above. Later fragments are nothing without the
+ * first one. */
+static __always_inline bool
+nd_hidden(struct __sk_buff *skb)
+{
+    __u8 head[4], next, type;
+    __u32 at = 54;
+
+    if (bpf_skb_load_bytes(skb, 20, &next, 1))
+        return false;
+    for (int i = 0; i < IP_EXT_MAX; i++) {
+        if (next == IP_ICMP6)
+            return !bpf_skb_load_bytes(skb, at, &type, 1) &&
+                   (type == ND_NS || type == ND_NA);
+        if (!ip6_is_ext(next) || bpf_skb_load_bytes(skb, at, head, 4))
+            return false;
+        if (next == IP_FRAGMENT && (head[2] | (head[3] & 0xf8)))
+            return false;
+        at += next == IP_FRAGMENT ? 8 : (head[1] + 1) * 8;
+        next = head[0];
+    }
+    return true;
 }
 
 /* `sum` holds the solicitation; it becomes the advertisement. RFC 4861 7.2.4: to a DAD
@@ -245,7 +284,7 @@ answer_nd(struct __sk_buff *skb, struct nve_counters *n, const struct nve_conf *
     struct nve_neigh_key key = {};
     struct nve_neigh *known;
     struct nd_sum sum = {};
-    bool dad, opt;
+    bool dad, opt, own = true;
     __u32 plen;
 
     if ((void *)(nd + 1) > end) {
@@ -273,19 +312,19 @@ answer_nd(struct __sk_buff *skb, struct nve_counters *n, const struct nve_conf *
 
     if (sum.nd.type == ND_NA) {
         __builtin_memcpy(key.ip, sum.nd.target, 16);
-        snoop_claim(skb, f, &key, head.src);
+        own = snoop_claim(skb, f, &key, head.src);
         if (!eth_is_group(head.dst))
-            return forward_unicast(skb, n, c, f, head.dst);
+            return told_directly(skb, n, c, f, vn, head.dst, own);
         if (vn->arp == ARP_FLOOD)
             return flood(skb, n, f, true);
         return drop(n, DPC_ABSORBED);
     }
     if (!dad) {
         __builtin_memcpy(key.ip, sum.src, 16);
-        snoop_claim(skb, f, &key, head.src);
+        own = snoop_claim(skb, f, &key, head.src);
     }
     if (!eth_is_group(head.dst))
-        return forward_unicast(skb, n, c, f, head.dst);
+        return told_directly(skb, n, c, f, vn, head.dst, own);
     if (vn->arp == ARP_FLOOD)
         return flood(skb, n, f, true);
     __builtin_memcpy(key.ip, sum.nd.target, 16);
@@ -311,10 +350,10 @@ answer_nd(struct __sk_buff *skb, struct nve_counters *n, const struct nve_conf *
     return answer_ns(skb, n, f, &sum, &head, known, dad);
 
 other:
+    if (vn->arp != ARP_FLOOD && nd_hidden(skb))
+        return drop(n, DPC_DROP_SPOOF);
     if (!eth_is_group(head.dst))
         return forward_unicast(skb, n, c, f, head.dst);
-    /* A solicitation behind extension headers or fragments must not slip past (RFC
-     * 6980). */
     if (vn->arp != ARP_FLOOD && eth_is_solicited(head.dst))
         return hand_up_nd(skb, n, f, head.src, sum.nd.target);
     return flood(skb, n, f, false);

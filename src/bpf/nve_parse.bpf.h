@@ -16,6 +16,11 @@
 #define IP_TCP       6
 #define IP_UDP       17
 #define IP_ICMP6     58
+#define IP_HOPOPTS   0 /* IPv6 extension headers */
+#define IP_ROUTING   43
+#define IP_FRAGMENT  44
+#define IP_DSTOPTS   60
+#define IP_EXT_MAX   5 /* that are looked behind */
 #define ND_NS        135
 #define ND_NA        136
 #define ND_OPT_SLLA  1
@@ -60,6 +65,13 @@ eth_is_reserved(const __u16 *mac)
 {
     return mac[0] == bpf_htons(0x0180) && mac[1] == bpf_htons(0xc200) &&
            !(mac[2] & bpf_htons(0xfff0));
+}
+
+static __always_inline bool
+ip6_is_ext(__u8 next)
+{
+    return next == IP_HOPOPTS || next == IP_ROUTING || next == IP_FRAGMENT ||
+           next == IP_DSTOPTS;
 }
 
 static __always_inline bool

@@ -254,7 +254,7 @@ na_build(uint8_t *p, const struct mac *mac, const struct ip *target,
         .src = *target,
         .dst = dst ? *dst_ip : all_nodes,
         .target = *target,
-        .flags = (uint8_t)(ND_NA_OVERRIDE | (dst ? ND_NA_SOLICITED : 0)),
+        .flags = (uint8_t)(ND_NA_ROUTER | ND_NA_OVERRIDE | (dst ? ND_NA_SOLICITED : 0)),
         .hop_limit = 255,
         .n_tlla = 1,
         .tlla = *mac};

@@ -54,8 +54,12 @@ mapping_neigh_emit(struct edge *e, uint32_t vni, const struct ip *ip, uint32_t h
     struct dp_op *op = mapping_op(e, holder ? DP_NEIGH_SET : DP_NEIGH_DEL);
     op->u.neigh.vni = vni;
     op->u.neigh.ip = *ip;
-    if (holder)
-        op->u.neigh.mac = ent_at(e->map, holder)->key.mac;
+    if (!holder)
+        return;
+    op->u.neigh.mac = ent_at(e->map, holder)->key.mac;
+    /* Nobody says whether a VM is a router. A host that hears R = 0 of its router drops
+     * the default route (RFC 4861 7.2.5); R = 1 of a host makes no route by itself. */
+    op->u.neigh.router = 1;
 }
 
 void

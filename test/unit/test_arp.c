@@ -250,7 +250,7 @@ expect_na(uint32_t i, struct ip dst, struct ip target, uint32_t owner, uint8_t f
     assert_true(eth_decode(&r, &eth) && eth.type == ETH_TYPE_IPV6);
     assert_int_equal(nd_decode(&r, &nd), ND_OK); /* checksum, hop limit */
     assert_int_equal(nd.type, ND_NA);
-    assert_int_equal(nd.flags, flags);
+    assert_int_equal(nd.flags, flags | ND_NA_ROUTER);
     assert_true(ip_equal(&nd.dst, &dst) && ip_equal(&nd.target, &target));
     assert_true(ip_equal(&nd.src, &target));
     assert_int_equal(nd.n_tlla, 1);
