@@ -113,7 +113,7 @@ void
 mapping_vn_put(struct mapping_table *t, uint32_t h)
 {
     struct mvn *v = vn_at(t, h);
-    if (v->n || v->members || v->wanted)
+    if (v->n || v->members || v->wanted || v->watched)
         return;
     map_del(&t->by_vni, map_hash(&t->by_vni, &v->vni, sizeof v->vni), h);
     slab_put(&t->vns, h);
@@ -241,6 +241,18 @@ mapping_neg_clear_all(struct edge *e, uint32_t vni)
     for (uint32_t it = 0, h; (h = slab_each(&t->negs, &it));)
         if (vni == 0 || ((struct neg *)slab_at(&t->negs, h))->vni == vni)
             mapping_neg_free(e, h, true);
+}
+
+/* A VM came whose addresses nobody knows (K8): any that was denied may be one of them. */
+void
+mapping_neg_clear_ips(struct edge *e, uint32_t vni)
+{
+    struct mapping_table *t = e->map;
+    for (uint32_t it = 0, h; (h = slab_each(&t->negs, &it));) {
+        const struct neg *n = slab_at(&t->negs, h);
+        if (n->vni == vni && !ip_is_none(&n->ip))
+            mapping_neg_free(e, h, true);
+    }
 }
 
 /* ---- addresses of an entry ---- */
@@ -396,6 +408,8 @@ mapping_local_set(struct edge *e, const struct mapping_local *l, uint8_t ticket_
         en->owner = 0;
     }
     mapping_neg_clear(e, l->vni, &l->mac, NULL);
+    if (!was_local && l->n_ips == 0)
+        mapping_neg_clear_ips(e, l->vni);
     mapping_ips_replace(e, h, l->ips, l->n_ips, l->low_trust);
     mapping_fdb_fill(t, en, edge_dp(e, DP_FDB_SET, ticket_kind, ticket_ref));
     return verdict;

@@ -93,6 +93,9 @@ void mapping_member(struct edge *e, uint32_t vni, const struct ip *vtep, bool ad
 void mapping_session(struct edge *e, bool up);      /* K11: stale for T_stale; up: asks again */
 /* wanted: EDGE_SUBSCRIBE was emitted. Not wanted: all remote knowledge of the VN goes. */
 void mapping_vn(struct edge *e, uint32_t vni, bool wanted);
+/* EDGE_SUBSCRIBE of the members alone: the first list of them is a snapshot, too. Ends by
+ * mapping_vn, not wanted. */
+void mapping_vn_watch(struct edge *e, uint32_t vni);
 /* Every wanted VN has had its snapshot since the session came up: after a restart this is
  * when DP_SYNC_END may remove what nobody named (K15), else remote entries would gap. */
 bool mapping_synced(const struct edge *e);

@@ -27,6 +27,7 @@ struct ent {
 struct mvn {
     uint32_t vni, head, tail, members, n;
     uint8_t gen, wanted, complete;
+    uint8_t watched; /* not wanted, but its members are: mappings are pulled */
 };
 struct vtep {
     struct ip ip;
@@ -56,7 +57,7 @@ struct mapping_table {
     struct map by_vni, by_vtep, by_neg;
     uint32_t push_head, push_tail;
     uint32_t push;         /* whose operations are being emitted, 0: nobody waits */
-    uint32_t n_incomplete; /* wanted VNs without a snapshot of this session */
+    uint32_t n_incomplete; /* wanted or watched VNs without a snapshot of this session */
     struct timer stale;
 };
 struct neg_key {                         /* of by_neg */
@@ -109,6 +110,7 @@ struct neg_key mapping_neg_key(uint32_t vni, const struct mac *mac, const struct
 void mapping_neg_free(struct edge *e, uint32_t neg, bool emit);
 void mapping_neg_clear(struct edge *e, uint32_t vni, const struct mac *mac,
     const struct ip *ip);
+void mapping_neg_clear_ips(struct edge *e, uint32_t vni);
 void mapping_neg_clear_all(struct edge *e, uint32_t vni);           /* 0: of every VN */
 bool mapping_ip_change(struct edge *e, uint32_t ent, const struct ip *ip, bool add, bool low);
 void mapping_ips_replace(struct edge *e, uint32_t ent, const struct ip *ips, uint32_t n,

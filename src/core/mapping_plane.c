@@ -10,9 +10,22 @@
 static void
 vn_complete(struct mapping_table *t, struct mvn *v, bool complete)
 {
-    if (v->wanted && v->complete != complete)
+    if ((v->wanted || v->watched) && v->complete != complete)
         t->n_incomplete += complete ? (uint32_t)-1 : 1;
     v->complete = complete;
+}
+
+/* A snapshot is due: of all (wanted), or of the members alone (watched). */
+static void
+vn_await(struct mapping_table *t, struct mvn *v, bool all)
+{
+    if (all ? v->wanted : v->watched)
+        return;
+    if (!(v->wanted || v->watched) || v->complete)
+        t->n_incomplete++;
+    v->wanted = all;
+    v->watched = !all;
+    v->complete = 0;
 }
 
 /* ---- the mapping plane ---- */
@@ -48,7 +61,8 @@ in_use(const struct mapping_table *t, uint32_t vni)
 {
     uint32_t vn = mapping_vn_find(t, vni);
     const struct mvn *v = vn ? vn_at(t, vn) : NULL;
-    return v && (v->wanted || (v->head && ent_at(t, v->head)->flags & F_LOCAL));
+    return v && (v->wanted || v->watched ||
+                (v->head && ent_at(t, v->head)->flags & F_LOCAL));
 }
 
 static enum mapping_verdict
@@ -100,6 +114,8 @@ remote_apply(struct edge *e, const struct mapping_rec *rec, uint64_t seq, uint32
         mapping_owner_drop(e, old);
     }
     mapping_neg_clear(e, rec->vni, &rec->mac, NULL);
+    if (moved && rec->n_ips == 0)
+        mapping_neg_clear_ips(e, rec->vni);
     mapping_ips_replace(e, h, rec->ips, rec->n_ips, rec->low_trust);
     return verdict;
 }
@@ -328,17 +344,24 @@ mapping_vn(struct edge *e, uint32_t vni, bool wanted)
     if (!vn)
         return;
     struct mvn *v = vn_at(t, vn);
-    if (wanted && !v->wanted) {
-        v->wanted = 1;
-        v->complete = 0;
-        t->n_incomplete++;
-    } else if (!wanted) {
+    if (wanted) {
+        vn_await(t, v, true);
+    } else {
         vn_complete(t, v, true);
-        v->wanted = 0;
+        v->wanted = v->watched = 0;
         v->complete = 0;
         mapping_neg_clear_all(e, vni);
         vn_sweep(e, vn, SWEEP_ALL);
     }
+}
+
+void
+mapping_vn_watch(struct edge *e, uint32_t vni)
+{
+    struct mapping_table *t = e->map;
+    uint32_t vn = mapping_vn_get(t, vni);
+    if (vn)
+        vn_await(t, vn_at(t, vn), false);
 }
 
 void
