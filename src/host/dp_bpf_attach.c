@@ -165,6 +165,12 @@ dp_bpf_check(struct dp_bpf *dp, struct host_err *err)
     uint32_t ifindex;
     int repairs = 0, rc = dp_link_check(dp, &ifindex, err);
 
+    if (rc == -EBUSY) { /* somebody shapes there: no VN is safe until that ends */
+        log_err("dp", "dev=%s a queueing discipline there mixes tenants: taken off",
+            dp->vxlan);
+        rc = netlink_noqueue(dp->nl, ifindex, err);
+        repairs++;
+    }
     if (rc)
         return rc;
     if (ifindex != dp->vxlan_ifindex) { /* the device was made anew */

@@ -29,13 +29,6 @@ static const uint32_t key_sizes[DP_N_TABLES] = {
     [DP_T_MEMBER] = sizeof(struct dp_member_key),
 };
 
-int
-dp_sync_begin(struct dp_bpf *dp)
-{
-    dp_sync_free(dp);
-    dp->sync = calloc(1, sizeof(*dp->sync));
-    return dp->sync ? 0 : -ENOMEM;
-}
 
 void
 dp_sync_free(struct dp_bpf *dp)
@@ -183,6 +176,26 @@ dp_dump(int fd, uint32_t key_size, uint32_t val_size, uint8_t **keys, uint8_t **
     free(k);
     free(v);
     return -ENOMEM;
+}
+
+/* Negative answers are core's to take back when the VM comes, and it begins without any:
+ * those of an earlier life go, the next miss asks anew (K18). */
+int
+dp_sync_begin(struct dp_bpf *dp)
+{
+    uint8_t *keys;
+    uint32_t n;
+    int rc;
+
+    dp_sync_free(dp);
+    dp->sync = calloc(1, sizeof(*dp->sync));
+    if (!dp->sync)
+        return -ENOMEM;
+    rc = dp_dump(dp->fd.neg, sizeof(struct nve_ask), sizeof(uint64_t), &keys, NULL, &n);
+    for (uint32_t i = 0; !rc && i < n; i++)
+        rc = dp_del(dp->fd.neg, keys + (size_t)i * sizeof(struct nve_ask));
+    free(keys);
+    return rc;
 }
 
 static int

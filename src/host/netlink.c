@@ -13,6 +13,7 @@
 #include <linux/ethtool.h>
 #include <linux/if.h>
 #include <linux/if_link.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 
@@ -598,6 +599,23 @@ netlink_check_noqueue(
         "interface %s: queueing discipline %s would mix tenants; "
         "`tc qdisc replace dev %s root noqueue`, and shape on the uplink instead",
         l.name, l.qdisc, l.name);
+}
+
+int
+netlink_noqueue(struct netlink *n, uint32_t ifindex, struct host_err *err)
+{
+    struct nlmsghdr *nlh = request_new(n, RTM_DELQDISC, 0);
+    struct tcmsg *tc = mnl_nlmsg_put_extra_header(nlh, sizeof(*tc));
+    char name[NETLINK_NAME];
+    int rc;
+
+    tc->tcm_ifindex = (int)ifindex;
+    tc->tcm_parent = TC_H_ROOT;
+    rc = request_run(n, NULL, NULL);
+    if (rc < 0)
+        return host_fail(err, rc, "interface %s: cannot remove its queueing discipline: %m%s",
+            name_of(n, ifindex, name), n->kernel_text);
+    return netlink_check_noqueue(n, ifindex, NULL, err);
 }
 
 /* ---- the tunnel device ---- */

@@ -99,6 +99,9 @@ int netlink_vxlan_ensure(struct netlink *n, const struct netlink_vxlan *want,
  * the name found. */
 int netlink_check_noqueue(
     struct netlink *n, uint32_t ifindex, char kind[NETLINK_NAME], struct host_err *err);
+/* Takes the root qdisc off, so that the device has its own again; fails like
+ * netlink_check_noqueue where that one queues, too. */
+int netlink_noqueue(struct netlink *n, uint32_t ifindex, struct host_err *err);
 /* Best effort (K9): 1 = the device filters foreign VLANs (text says how to stop it), 0
  * = not or unknown. With `off` it first asks the driver to stop. */
 int netlink_vlan_filter(
