@@ -4,6 +4,7 @@
  * when the answer before has ended; what it sends meanwhile waits in its line buffer,
  * and reading pauses when a longest line is in it. */
 #include "host/control.h"
+#include "base/mem.h"
 #include "host/loop.h"
 #include "host/stream.h"
 #include <errno.h>
@@ -23,7 +24,6 @@
 #define CLIENTS_MAX 64
 #define WRITE_MAX   (256u * 1024)
 #define IN_SIZE     (CONTROL_LINE_MAX + STREAM_CHUNK)
-#define PIECE       65536 /* of a pulled answer */
 #define END_MARK    "{\"ok\":"
 #define LINE_MAX_IN (16u << 20) /* client side: longest answer line taken */
 
@@ -32,11 +32,8 @@ struct client {
     struct stream *s; /* NULL: the slot is free */
     uint32_t serial;
     uint32_t open;         /* requests handed on and not answered */
-    struct loop_call next; /* hand on the next line, or pull a piece */
-    control_pull_fn pull;
-    void *pull_ctx;
-    void (*pull_done)(void *pull_ctx);
-    char *line; /* a longest line and one chunk: IN_SIZE octets */
+    struct loop_call next; /* hand on the next line */
+    char *line;            /* a longest line and one chunk: IN_SIZE octets */
     size_t size;
 };
 
@@ -47,6 +44,7 @@ struct control {
     void *ctx;
     struct client *clients;
     uint32_t n_clients, clients_max, write_max, pipeline;
+    struct fifo waiting; /* of uint64_t: clients that are to get a next piece */
     char path[108], lock_path[116];
     int lock_fd;
 };
@@ -68,16 +66,6 @@ client_find(struct control *c, uint64_t conn)
     return cl->s && cl->serial == conn >> 32 && cl->open ? cl : NULL;
 }
 
-static void
-pull_end(struct client *cl)
-{
-    void (*done)(void *) = cl->pull_done;
-    cl->pull = NULL;
-    cl->pull_done = NULL;
-    if (done)
-        done(cl->pull_ctx);
-}
-
 /* The stream is gone or going; frees the slot. */
 static void
 client_drop(struct client *cl)
@@ -91,9 +79,7 @@ client_drop(struct client *cl)
     cl->s = NULL;
     cl->open = 0;
     c->n_clients--;
-    if (cl->pull)
-        pull_end(cl);
-    else if (unfinished && c->calls.on_gone)
+    if (unfinished && c->calls.on_gone)
         c->calls.on_gone(c->ctx, conn);
 }
 
@@ -107,7 +93,7 @@ put(struct client *cl, const char *text, size_t size)
 static bool
 may_hand_on(const struct client *cl)
 {
-    return cl->open < cl->c->pipeline && !cl->pull;
+    return cl->open < cl->c->pipeline;
 }
 
 static int
@@ -138,23 +124,6 @@ put_end(struct client *cl, const char *error)
         json_decref(e);
     }
     return request_done(cl, rc);
-}
-
-static void
-pull_piece(struct client *cl)
-{
-    char text[PIECE];
-    int n;
-    if (stream_room(cl->s) < cl->c->write_max / 2)
-        return; /* on_room goes on */
-    n = cl->pull(cl->pull_ctx, text, sizeof(text));
-    if (n > 0) {
-        if (put(cl, text, (size_t)n) == 0)
-            loop_later(cl->c->loop, &cl->next);
-        return;
-    }
-    pull_end(cl);
-    put_end(cl, n < 0 ? strerror(-n) : NULL);
 }
 
 /* Hands on one request line; more lines wait for the end of its answer. */
@@ -207,9 +176,7 @@ static void
 on_next(void *ctx)
 {
     struct client *cl = ctx;
-    if (cl->pull)
-        pull_piece(cl);
-    else if (may_hand_on(cl))
+    if (may_hand_on(cl))
         next_lines(cl);
 }
 
@@ -247,17 +214,6 @@ on_data(void *ctx, struct stream *s, const uint8_t *data, size_t size)
     stream_pause(s, cl->size >= CONTROL_LINE_MAX);
     if (may_hand_on(cl))
         loop_later(cl->c->loop, &cl->next);
-}
-
-static void
-on_room(void *ctx, struct stream *s)
-{
-    struct client *cl = ctx;
-    (void)s;
-    if (cl->pull)
-        loop_later(cl->c->loop, &cl->next);
-    else if (cl->open && cl->c->calls.on_room)
-        cl->c->calls.on_room(cl->c->ctx, conn_of(cl));
 }
 
 static void
@@ -365,10 +321,8 @@ drop_lock(struct control *c)
 static int
 start(struct control *c, struct host_err *err)
 {
-    static const struct stream_calls calls = {.on_accept = on_accept,
-        .on_data = on_data,
-        .on_room = on_room,
-        .on_close = on_close};
+    static const struct stream_calls calls = {
+        .on_accept = on_accept, .on_data = on_data, .on_close = on_close};
     struct stream_conf sc = {
         .accept_max = c->clients_max, .mode = 0600, .write_max = c->write_max};
     struct stream_addr a = {0};
@@ -402,13 +356,14 @@ control_open(struct control **out, struct loop *l, const struct control_conf *co
     if (!c || !c->clients)
         abort();
     c->write_max = conf->write_max ? conf->write_max : WRITE_MAX;
-    if (c->write_max < 2 * PIECE) /* half of it and a piece must fit */
-        c->write_max = 2 * PIECE;
+    if (c->write_max < 2 * CONTROL_LINE_MAX)
+        c->write_max = 2 * CONTROL_LINE_MAX;
     c->pipeline = conf->pipeline ? conf->pipeline : 1;
     c->loop = l;
     c->calls = *calls;
     c->ctx = ctx;
     c->lock_fd = -1;
+    fifo_init(&c->waiting, sizeof(uint64_t));
     snprintf(c->path, sizeof(c->path), "%s", conf->path);
     snprintf(c->lock_path, sizeof(c->lock_path), "%s.lock", conf->path);
     rc = start(c, err);
@@ -450,35 +405,41 @@ control_last(struct control *c, uint64_t conn, const char *line)
     return request_done(cl, rc ? rc : put(cl, "\n", 1));
 }
 
-size_t
-control_room(struct control *c, uint64_t conn)
+int
+control_piece(struct control *c, uint64_t conn, const char *lines, size_t size)
 {
     struct client *cl = client_find(c, conn);
-    return cl ? stream_room(cl->s) : 0;
+    if (!cl)
+        return -ENOENT;
+    return size ? put(cl, lines, size) : 0;
+}
+
+void
+control_wait(struct control *c, uint64_t conn)
+{
+    *(uint64_t *)fifo_push(&c->waiting) = conn;
+}
+
+bool
+control_turn(struct control *c, uint64_t *conn, size_t *room)
+{
+    for (uint32_t n = c->waiting.n; n && fifo_pop(&c->waiting, conn); n--) {
+        const struct client *cl = client_find(c, *conn);
+        if (!cl)
+            continue; /* gone */
+        *room = stream_room(cl->s);
+        if (*room >= CONTROL_LINE_MAX)
+            return true;
+        control_wait(c, *conn);
+    }
+    return false;
 }
 
 int
 control_end(struct control *c, uint64_t conn, const char *error)
 {
     struct client *cl = client_find(c, conn);
-    return cl && !cl->pull ? put_end(cl, error) : -ENOENT;
-}
-
-int
-control_pull(struct control *c, uint64_t conn, control_pull_fn fn, void *pull_ctx,
-    void (*done)(void *pull_ctx))
-{
-    struct client *cl = client_find(c, conn);
-    if (!cl || cl->pull) {
-        if (done)
-            done(pull_ctx);
-        return -ENOENT;
-    }
-    cl->pull = fn;
-    cl->pull_ctx = pull_ctx;
-    cl->pull_done = done;
-    loop_later(c->loop, &cl->next);
-    return 0;
+    return cl ? put_end(cl, error) : -ENOENT;
 }
 
 uint32_t
@@ -502,6 +463,7 @@ control_close(struct control *c)
     }
     unlink(c->path);
     drop_lock(c);
+    fifo_done(&c->waiting);
     free(c->clients);
     free(c);
 }

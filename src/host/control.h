@@ -27,14 +27,7 @@ struct control_calls {
     void (*on_request)(void *ctx, uint64_t conn, char *line, size_t size);
     /* The client went away while its answer was not ended. May be NULL. */
     void (*on_gone)(void *ctx, uint64_t conn);
-    /* After a control_room() below half of write_max: half is free again. May be NULL.
-     */
-    void (*on_room)(void *ctx, uint64_t conn);
 };
-/* A long answer, made as the client reads: writes whole lines into text, returns
- * octets; 0 = no more (the answer is ended with ok), -errno = ended with an error. */
-typedef int (*control_pull_fn)(void *pull_ctx, char *text, size_t size);
-
 /* A dead daemon's socket is taken over, a live one's refused: -EADDRINUSE. */
 int control_open(struct control **out, struct loop *l, const struct control_conf *conf,
     const struct control_calls *calls, void *ctx, struct host_err *err);
@@ -47,13 +40,14 @@ int control_end(struct control *c, uint64_t conn, const char *error);
 /* The same with the answer's last line as the daemon made it; it begins with `{"ok":`.
  */
 int control_last(struct control *c, uint64_t conn, const char *line);
-size_t control_room(
-    struct control *c, uint64_t conn); /* octets until write_max; 0: gone */
-/* The rest of the answer is pulled from fn in pieces of up to 64 kB, while less than
- * half of write_max is waiting; `done` (may be NULL) frees pull_ctx, also when the
- * client goes away (instead of on_gone). -ENOENT: client gone, done was called. */
-int control_pull(struct control *c, uint64_t conn, control_pull_fn fn, void *pull_ctx,
-    void (*done)(void *pull_ctx));
+/* A long answer is made as the client reads: a piece of whole lines (newlines included;
+ * none of them ends the answer), then control_wait, and the next piece when
+ * control_turn tells whose turn it is. */
+int control_piece(struct control *c, uint64_t conn, const char *lines, size_t size);
+void control_wait(struct control *c, uint64_t conn);
+/* Who waits and has room for a longest line at least; it waits no longer. Call it until
+ * it is false in each step of the loop: a client that has read wakes the loop. */
+bool control_turn(struct control *c, uint64_t *conn, size_t *room);
 uint32_t control_clients(const struct control *c);
 void control_close(struct control *c); /* removes the socket */
 

@@ -24,7 +24,8 @@ struct ctl_command {                     /* either lists, or runs and answers by
     ctl_next_fn list;
     ctl_run_fn run;
 };
-/* last: MORE = ask for the rest by ctl_rows_more; ERROR = p is the sentence that says why. */
+/* last: MORE = ask for the rest by ctl_rows_more; ERROR = p is the
+ * sentence that says why, with a NUL after it. */
 enum ctl_last { CTL_MORE, CTL_OK, CTL_ERROR };
 struct ctl_answer {
     uint64_t conn;

@@ -48,7 +48,6 @@ struct app {
     uint64_t n_conns;
     struct fifo writes;  /* of struct write, in order of op */
     struct fifo expired; /* of struct store_epoch: older than T_forget */
-    struct fifo more;    /* of uint64_t: clients that may take further rows */
 };
 
 static void
@@ -208,44 +207,28 @@ control_gone(void *ctx, uint64_t conn)
 }
 
 static void
-control_room_again(void *ctx, uint64_t conn)
-{
-    struct app *a = ctx;
-    *(uint64_t *)fifo_push(&a->more) = conn;
-}
-
-static void
 control_more(struct app *a)
 {
-    uint64_t conn;
-    for (uint32_t n = a->more.n; n && fifo_pop(&a->more, &conn); n--) {
-        size_t room = control_room(a->control, conn);
-        struct nva_in in = {
-            .type = NVA_IN_CONTROL_MORE, .conn = conn, .size = (uint32_t)(room / 2)};
-        if (room >= CONTROL_LINE_MAX) /* else on_room tells */
-            feed(a, &in);
+    struct nva_in in = {.type = NVA_IN_CONTROL_MORE};
+    size_t room;
+    while (control_turn(a->control, &in.conn, &room)) {
+        in.size = (uint32_t)(room / 2);
+        feed(a, &in);
     }
 }
 
 static void
 out_control(struct app *a, const struct nva_out *o)
 {
-    char *text = mem_alloc(o->size + 1u);
-    if (o->size)
-        memcpy(text, o->p, o->size);
     if (o->last == 2) {
-        control_end(a->control, o->conn, text);
-    } else {
-        char *at = text, *line;
-        while ((line = strsep(&at, "\n")))
-            if (*line)
-                control_reply(a->control, o->conn, line);
-        if (o->last == 1)
-            control_end(a->control, o->conn, NULL);
-        else
-            control_room_again(a, o->conn);
+        control_end(a->control, o->conn, (const char *)o->p);
+        return;
     }
-    mem_free(text);
+    control_piece(a->control, o->conn, (const char *)o->p, o->size);
+    if (o->last == 1)
+        control_end(a->control, o->conn, NULL);
+    else
+        control_wait(a->control, o->conn);
 }
 
 /* ---- store ---- */
@@ -440,7 +423,7 @@ static int
 start(void *ctx, struct loop *l, struct host_err *err)
 {
     static const struct control_calls control = {
-        control_request, control_gone, control_room_again};
+        control_request, control_gone};
     static const struct stream_calls stream = {.on_accept = stream_accept,
         .on_data = stream_data,
         .on_room = stream_room_again,
@@ -455,7 +438,6 @@ start(void *ctx, struct loop *l, struct host_err *err)
     a->loop = l;
     fifo_init(&a->writes, sizeof(struct write));
     fifo_init(&a->expired, sizeof(struct store_epoch));
-    fifo_init(&a->more, sizeof(uint64_t));
     node_start(a);
     /* The store first: nobody may ask before the virtual networks are there. */
     if ((rc = store_start(a, err)) ||
@@ -494,7 +476,6 @@ stop(void *ctx)
     mem_free(a->conns);
     fifo_done(&a->writes);
     fifo_done(&a->expired);
-    fifo_done(&a->more);
 }
 
 int

@@ -38,6 +38,7 @@ struct app_port {
 };
 struct app {
     struct main_conf conf;
+    struct nve_conf node_conf;
     struct loop *loop;
     struct netlink *netlink;
     struct dp_bpf *dp;
@@ -50,8 +51,8 @@ struct app {
     uint32_t n_ports;
     struct fifo done;                    /* of struct done */
     struct loop_timer *check;
+    int journal_rc;                      /* of the last commit */
     struct loop_watch *links, *events;
-    struct fifo more;                    /* of uint64_t: clients that may take further rows */
     /* restore */
     struct fifo restored;                /* of struct restored */
     uint32_t numbers_top;
@@ -86,46 +87,29 @@ control_gone(void *ctx, uint64_t conn)
     nve_input(a->nve, &in, loop_now(a->loop));
 }
 
-/* The reader has room again, or may have: the node makes the next rows. */
-static void
-control_room_again(void *ctx, uint64_t conn)
-{
-    struct app *a = ctx;
-    *(uint64_t *)fifo_push(&a->more) = conn;
-}
-
 static void
 control_more(struct app *a)
 {
-    uint64_t conn;
-    for (uint32_t n = a->more.n; n && fifo_pop(&a->more, &conn); n--) {
-        size_t room = control_room(a->control, conn);
-        struct nve_in in = {.type = NVE_IN_CONTROL_MORE, .conn = conn,
-            .size = (uint32_t)(room / 2)};
-        if (room >= CONTROL_LINE_MAX)    /* else on_room tells */
-            nve_input(a->nve, &in, loop_now(a->loop));
+    struct nve_in in = {.type = NVE_IN_CONTROL_MORE};
+    size_t room;
+    while (control_turn(a->control, &in.conn, &room)) {
+        in.size = (uint32_t)(room / 2);
+        nve_input(a->nve, &in, loop_now(a->loop));
     }
 }
 
 static void
 out_control(struct app *a, const struct nve_out *o)
 {
-    char *text = mem_alloc(o->size + 1u);
-    if (o->size)
-        memcpy(text, o->p, o->size);
     if (o->last == CONTROL_ERROR) {
-        control_end(a->control, o->conn, text);
-    } else {
-        char *at = text, *line;
-        while ((line = strsep(&at, "\n")))
-            if (*line)
-                control_reply(a->control, o->conn, line);
-        if (o->last == CONTROL_OK)
-            control_end(a->control, o->conn, NULL);
-        else
-            control_room_again(a, o->conn);
+        control_end(a->control, o->conn, (const char *)o->p);
+        return;
     }
-    mem_free(text);
+    control_piece(a->control, o->conn, (const char *)o->p, o->size);
+    if (o->last == CONTROL_OK)
+        control_end(a->control, o->conn, NULL);
+    else
+        control_wait(a->control, o->conn);
 }
 
 /* ---- authority ---- */
@@ -207,12 +191,17 @@ port_at(struct app *a, uint32_t number)
     return NULL;
 }
 
-static void
+static int
 commit(struct app *a)
 {
     struct host_err err;
-    if (keylog_staged(a->keylog) && keylog_commit(a->keylog, &err))
-        log_err("journal", "%s", err.text);
+    int rc = keylog_staged(a->keylog) ? keylog_commit(a->keylog, &err) : 0;
+    if (rc && rc != a->journal_rc)
+        log_err("journal", "%s; requests are refused until it can be written", err.text);
+    else if (!rc && a->journal_rc)
+        log_note("journal", "can be written again");
+    a->journal_rc = rc;
+    return rc;
 }
 
 static void
@@ -279,6 +268,7 @@ step(void *ctx, uint64_t now_us)
     struct nve_in tick = {.type = NVE_IN_TICK};
     struct nve_out o;
     struct done d;
+    int rc;
     if (!a->nve)
         return;
     do {
@@ -286,9 +276,11 @@ step(void *ctx, uint64_t now_us)
             nve_input(a->nve, &tick, now_us);
         while (nve_output(a->nve, &o))
             out(a, &o);
-        commit(a);
+        rc = commit(a);
         control_more(a);
         while (fifo_pop(&a->done, &d)) {
+            if (d.journal && rc)         /* staged is not written (K7) */
+                d.status = rc;
             struct nve_in in = {.type = d.journal ? NVE_IN_JOURNAL_DONE : NVE_IN_DP_DONE,
                 .id = d.id, .status = d.status};
             nve_input(a->nve, &in, now_us);
@@ -571,19 +563,17 @@ static int
 conf_check(void *ctx, struct host_err *err)
 {
     struct app *a = ctx;
-    struct nve_conf nc;
     for (uint32_t i = 0; i < a->conf.ports.n; i++)
         ((struct main_port *)a->conf.ports.items)[i].number = i + 1;
-    return main_conf_node(&a->conf, &nc, err);
+    return main_conf_node(&a->conf, &a->node_conf, err);
 }
 
 static int
 start(void *ctx, struct loop *l, struct host_err *err)
 {
-    static const struct control_calls calls = {control_request, control_gone,
-        control_room_again};
+    static const struct control_calls calls = {control_request, control_gone};
     struct app *a = ctx;
-    struct nve_conf nc;
+    struct nve_conf *nc = &a->node_conf;
     struct netlink_link vx;
     struct control_conf cc = {.path = a->conf.program.control};
     struct udp_conf uc = {.address = a->conf.vtep, .port = a->conf.lisp_port};
@@ -591,7 +581,6 @@ start(void *ctx, struct loop *l, struct host_err *err)
     a->loop = l;
     fifo_init(&a->done, sizeof(struct done));
     fifo_init(&a->restored, sizeof(struct restored));
-    fifo_init(&a->more, sizeof(uint64_t));
     if ((rc = control_open(&a->control, l, &cc, &calls, a, err)) ||
         (rc = journal_start(a, err)) || (rc = numbers(a, err)) ||
         (rc = underlay_start(a, &vx, err)) || (rc = dp_start(a, err)) ||
@@ -600,15 +589,15 @@ start(void *ctx, struct loop *l, struct host_err *err)
     if (a->conf.authorities.n && a->conf.mapping != NVE_MAP_STATIC &&
         (rc = udp_open(&a->udp, l, &uc, udp_received, a, err)))
         return rc;
-    if ((rc = main_conf_node(&a->conf, &nc, err)))
+    if ((rc = main_conf_node(&a->conf, nc, err)))
         return rc;
-    if (getrandom(&nc.edge.seed, sizeof nc.edge.seed, 0) != sizeof nc.edge.seed)
+    if (getrandom(&nc->edge.seed, sizeof nc->edge.seed, 0) != sizeof nc->edge.seed)
         return host_fail(err, -EIO, "no random numbers from the kernel: %m");
     if ((rc = loop_watch(l, netlink_monitor_fd(a->netlink), LOOP_IN, link_events, a,
              &a->links, err)) ||
         (rc = loop_watch(l, dp_bpf_fd(a->dp), LOOP_IN, dp_events, a, &a->events, err)))
         return rc;
-    node_start(a, &nc);
+    node_start(a, nc);
     loop_step(l, step, a);
     a->check = loop_timer_new(l, check, a);
     loop_timer_set(a->check, loop_now(l) + CHECK_US);
@@ -635,7 +624,6 @@ stop(void *ctx)
         netlink_close(a->netlink);
     fifo_done(&a->done);
     fifo_done(&a->restored);
-    fifo_done(&a->more);
     mem_free(a->ports);
 }
 

@@ -31,6 +31,7 @@ line(struct tes *t, uint64_t conn, json_t *o, bool last, bool more)
     struct tes_out *out = tes_out_push(t, TES_OUT_CONTROL);
     char *text = arena_alloc(&t->arena, n + 1);
     json_dumpb(o, text, n, JSON_FLAGS);
+    text[n] = '\0';
     out->conn = conn;
     out->last = last;
     out->more = more;

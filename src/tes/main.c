@@ -27,7 +27,6 @@
 #define RECORD_VM      1 /* the node's */
 #define RECORD_VSI     2 /* struct vsi_record: lldpad has it */
 #define CHECK_US       5000000
-#define ROOM           131072 /* a piece of a listing fits */
 
 /* --- the agent on this host --- */
 
@@ -62,10 +61,6 @@ struct agent {
     uint32_t n_up;
     struct fifo staged; /* of uint32_t: ids of records that wait for the commit */
     struct fifo vsis; /* of struct vsi_record: of the journal, until lldpad is opened */
-    uint64_t *more;   /* clients whose listing goes on */
-    uint32_t n_more, cap_more;
-    char *text; /* a control line with its NUL */
-    uint32_t cap_text;
     bool listed;
 };
 
@@ -73,18 +68,6 @@ static void
 input(struct agent *a, const struct tes_in *in)
 {
     tes_input(a->tes, in, loop_now(a->loop));
-}
-
-static void *
-grow(void *p, uint32_t *cap, uint32_t want, size_t item)
-{
-    if (want <= *cap)
-        return p;
-    *cap = want * 2;
-    p = realloc(p, *cap * item);
-    if (!p)
-        abort();
-    return p;
 }
 
 /* --- outputs --- */
@@ -117,19 +100,12 @@ do_tag(struct agent *a, const struct tes_out *o)
 static void
 do_control(struct agent *a, const struct tes_out *o)
 {
-    if (!o->conn)
-        return; /* a command of the configuration */
-    a->text = grow(a->text, &a->cap_text, o->size + 1, 1);
-    memcpy(a->text, o->p, o->size);
-    a->text[o->size] = '\0';
     if (o->last)
-        control_last(a->control, o->conn, a->text);
+        control_last(a->control, o->conn, (const char *)o->p);
     else
-        control_reply(a->control, o->conn, a->text);
-    if (!o->more)
-        return;
-    a->more = grow(a->more, &a->cap_more, a->n_more + 1, sizeof(*a->more));
-    a->more[a->n_more++] = o->conn;
+        control_reply(a->control, o->conn, (const char *)o->p);
+    if (o->more)
+        control_wait(a->control, o->conn);
 }
 
 static void
@@ -200,24 +176,16 @@ commit(struct agent *a)
     return true;
 }
 
-/* Listings go on while their reader has room; control's on_room wakes the others. */
 static bool
 feed_listings(struct agent *a)
 {
     struct tes_in in = {.type = TES_IN_CONTROL_MORE};
-    uint32_t n = a->n_more, kept = 0;
+    size_t room;
     bool fed = false;
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t conn = a->more[i];
-        if (control_room(a->control, conn) < ROOM) {
-            a->more[kept++] = conn;
-            continue;
-        }
-        in.conn = conn;
+    while (a->control && control_turn(a->control, &in.conn, &room)) {
         input(a, &in);
         fed = true;
     }
-    a->n_more = kept;
     return fed;
 }
 
@@ -251,19 +219,7 @@ static void
 on_gone(void *ctx, uint64_t conn)
 {
     struct agent *a = ctx;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < a->n_more; i++)
-        if (a->more[i] != conn)
-            a->more[kept++] = a->more[i];
-    a->n_more = kept;
     input(a, &(struct tes_in){.type = TES_IN_CONTROL_GONE, .conn = conn});
-}
-
-static void
-on_room(void *ctx, uint64_t conn)
-{
-    (void)ctx; /* the step of this turn feeds the listing */
-    (void)conn;
 }
 
 static void
@@ -559,7 +515,7 @@ static int
 start(void *ctx, struct loop *l, struct host_err *err)
 {
     static const struct control_calls calls = {
-        .on_request = on_request, .on_gone = on_gone, .on_room = on_room};
+        .on_request = on_request, .on_gone = on_gone};
     struct agent *a = ctx;
     struct control_conf cc = {.path = a->conf.program.control,
         .pipeline = a->conf.pipeline,
@@ -604,8 +560,6 @@ stop(void *ctx)
     tes_free(a->tes);
     fifo_done(&a->staged);
     fifo_done(&a->vsis);
-    free(a->more);
-    free(a->text);
 }
 
 /* --- the program --- */

@@ -74,8 +74,8 @@ enum tes_out_type {
     TES_OUT_FRAME,   /* send untagged on the uplink */
     TES_OUT_TAG,     /* answered by TAGGED with the id */
     TES_OUT_UNTAG,   /* tag.ifname: remove tag and program */
-    TES_OUT_CONTROL, /* one JSON line; last=1 ends this reply; more=1: see CONTROL_MORE
-                      */
+    TES_OUT_CONTROL, /* one JSON line, NUL after it; last=1 ends this reply; more=1: see
+                        CONTROL_MORE */
     TES_OUT_JOURNAL, /* size > 0: put p under the key; 0: delete the key */
     TES_OUT_COUNTERS /* please read the data plane's counters */
 };
