@@ -3,6 +3,7 @@
  * by one pass over the records in a temporary index (base/map over a pool): at start from
  * the replay, at compaction from the file itself. */
 #include "host/keylog.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #define COMPACT_FLOOR (8u << 20)         /* octets of history that are worth nothing doing */
+#define STUCK_MAX     (256u << 10)       /* staged while the disk takes nothing */
 
 struct live {
     uint8_t kind;
@@ -37,7 +39,9 @@ struct wanted {
 struct keylog {
     struct journal *j;
     char path[256];
-    bool staged;
+    size_t staged;                       /* octets, about */
+    uint64_t compact_at;                 /* not before this size: the last one failed */
+    bool stuck;                          /* the last commit failed */
 };
 
 static bool
@@ -159,6 +163,8 @@ keylog_put(struct keylog *k, uint8_t kind, const void *key, size_t key_size,
     size_t n = 2 + key_size + size;
     if (n > JOURNAL_RECORD_MAX || key_size > 255)
         return -EMSGSIZE;
+    if (k->stuck && k->staged + n > STUCK_MAX)
+        return -ENOSPC;
     if (n > sizeof small)
         p = mem_alloc(n);
     p[0] = (uint8_t)(key_size >> 8);
@@ -169,7 +175,7 @@ keylog_put(struct keylog *k, uint8_t kind, const void *key, size_t key_size,
     bool ok = journal_append(k->j, kind, p, n);
     if (p != small)
         mem_free(p);
-    k->staged = true;
+    k->staged += n;
     return ok ? 0 : -EMSGSIZE;
 }
 
@@ -230,13 +236,19 @@ keylog_commit(struct keylog *k, struct host_err *err)
     struct journal_stats st;
     int rc = journal_commit(k->j, err);
     if (rc == -EIO)
-        return compact(k, err);          /* a flush failed: write everything anew */
+        rc = compact(k, err);            /* a flush failed: write everything anew */
+    k->stuck = rc != 0;
     if (rc)
         return rc;
-    k->staged = false;
+    k->staged = 0;
     journal_stats(k->j, &st);
-    if (st.size > COMPACT_FLOOR && st.size > 4 * st.base_size)
-        return compact(k, err);
+    if (st.size <= COMPACT_FLOOR || st.size <= 4 * st.base_size || st.size < k->compact_at)
+        return 0;
+    k->compact_at = 0;
+    if (compact(k, err)) {               /* what was staged is written nevertheless */
+        log_warn("journal", "%s", err ? err->text : "not compacted");
+        k->compact_at = st.size + COMPACT_FLOOR;
+    }
     return 0;
 }
 

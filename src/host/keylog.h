@@ -14,7 +14,8 @@ typedef void (*keylog_record_fn)(void *ctx, uint8_t kind, const void *bytes, siz
  * Damage that was cut off is told in report and err, with 0 returned: journal_open. */
 int keylog_open(struct keylog **out, const struct journal_conf *conf, const uint8_t *kinds,
     keylog_record_fn fn, void *ctx, struct journal_report *report, struct host_err *err);
-/* Stages; size 0 deletes. -EMSGSIZE: larger than a record can be. */
+/* Stages; size 0 deletes. -EMSGSIZE: larger than a record can be; -ENOSPC: the last commit
+ * failed, and as much is staged as is kept for a disk that takes nothing. */
 int keylog_put(struct keylog *k, uint8_t kind, const void *key, size_t key_size,
     const void *bytes, size_t size);
 bool keylog_staged(const struct keylog *k);

@@ -3,9 +3,12 @@
 #include "test.h"
 #include "base/rng.h"
 #include "host/keylog.h"
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define KEYS 200
@@ -85,9 +88,55 @@ latest_counts(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* A disk that takes nothing: what is staged is bounded, stays, and is written later. */
+static void
+full_disk(void **state)
+{
+    char dir[] = "/tmp/berth-keylog-XXXXXX", path[64], extra[80];
+    struct host_err err;
+    struct rlimit was, none = {0, 0};
+    uint8_t bytes[200] = {0};
+    uint32_t refused = 0;
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/j", dir);
+    struct keylog *k = reopen(path);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    none.rlim_max = was.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    bytes[0] = 7;
+    bytes[1] = 42;
+    assert_int_equal(keylog_put(k, 1, "\7", 1, bytes, 2), 0);
+    bool failed = keylog_commit(k, &err) != 0, staged = keylog_staged(k);
+    bytes[0] = 9;
+    for (int i = 0; i < 4000; i++)
+        refused += keylog_put(k, 2, "\11", 1, bytes, sizeof bytes) == -ENOSPC;
+    failed &= keylog_commit(k, &err) != 0;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    assert_true(failed && staged);
+    assert_in_range(refused, 2000, 3999);
+    assert_int_equal(keylog_commit(k, &err), 0);
+    assert_false(keylog_staged(k));
+    bytes[0] = 11;
+    bytes[1] = 3;
+    assert_int_equal(keylog_put(k, 3, "\13", 1, bytes, 2), 0);
+    assert_int_equal(keylog_commit(k, &err), 0);
+    keylog_close(k);
+    k = reopen(path);
+    assert_int_equal(seen.seed[1][7], 42);
+    assert_int_equal(seen.size[2][9], sizeof bytes);
+    assert_int_equal(seen.seed[3][11], 3);
+    keylog_close(k);
+    unlink(path);
+    snprintf(extra, sizeof extra, "%s.lock", path);
+    unlink(extra);
+    rmdir(dir);
+}
+
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(latest_counts)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(latest_counts), cmocka_unit_test(full_disk)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
