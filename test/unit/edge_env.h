@@ -361,7 +361,7 @@ env_take(struct env *v, const struct edge_out *o)
         v->notice = o->u.notice;
         break;
     case EDGE_SUBSCRIBE:
-        v->subscribed[o->u.vni] = 1;
+        v->subscribed[o->u.sub.vni] = !o->u.sub.members_only;
         break;
     case EDGE_UNSUBSCRIBE:
         v->subscribed[o->u.vni] = 0;

@@ -3,6 +3,7 @@
 
 #include "base/rng.h"
 #include "core/keytab.h"
+#include "core/mapping_int.h"
 
 enum { VN = 5000, ATT = 7 };
 
@@ -445,10 +446,56 @@ test_acknowledgement(void **state)
     assert_int_equal(F.ack, 1);
 }
 
+/* A VN that is pulled: its members are awaited, and taken before anybody stands in it. */
+static void
+test_watch(void **state)
+{
+    struct ip far = ip_v4(0x0a000002);
+    (void)state;
+    mapping_session(&F.e, true);
+    assert_true(mapping_synced(&F.e));
+    mapping_vn_watch(&F.e, VN);
+    mapping_vn_watch(&F.e, VN);
+    assert_false(mapping_synced(&F.e));
+    mapping_snapshot(&F.e, VN, true, 1);
+    mapping_member(&F.e, VN, &far, true, 2);
+    mapping_snapshot(&F.e, VN, false, 3);
+    fake_run();
+    assert_true(fake_member(VN, far));
+    assert_true(mapping_synced(&F.e));
+    assert_int_equal(F.ack, 3);
+    mapping_session(&F.e, false);
+    assert_false(mapping_synced(&F.e));
+    mapping_vn(&F.e, VN, true); /* pulled no more */
+    assert_false(mapping_synced(&F.e));
+    mapping_vn(&F.e, VN, false);
+    assert_true(mapping_synced(&F.e));
+}
+
+/* Plain VDP (K8): any address that was denied may be that of the VM that came. */
+static void
+test_negative_ends_with_a_vm_without_addresses(void **state)
+{
+    struct mac none = {{0}};
+    struct ip ip = ip_v4(0x0a000001), other = ip_v4(0x0a000002);
+    struct mapping_rec r = rec_n(VN, 1, 2, 5);
+    (void)state;
+    mapping_vn(&F.e, VN, true);
+    mapping_negative(&F.e, VN, &none, &ip, 0);
+    mapping_negative(&F.e, VN + 1, &none, &other, 0);
+    fake_run();
+    assert_int_equal(F.e.map->negs.pool.n, 2);
+    r.n_ips = 0;
+    mapping_remote_set(&F.e, &r, 1, NULL);
+    assert_int_equal(F.e.map->negs.pool.n, 1);
+    fake_run();
+}
+
 static void
 test_push_flood(void **state)
 {
     (void)state;
+    mapping_vn(&F.e, VN, true);
     F.stall = true;
     for (uint32_t i = 1; i <= 70000; i++) {
         struct mapping_rec r = rec_n(VN, 1, 2, i);
@@ -477,6 +524,7 @@ test_property_order(void **state)
         rng_seed(&rng, seed);
         fake_close();
         fake_open(64);
+        mapping_vn(&F.e, VN, true);
         for (uint32_t key = 1; key <= 3; key++)
             for (uint32_t i = 0, n = 1 + rng_below(&rng, 8); i < n; i++)
                 recs[n_recs++] =
@@ -637,6 +685,7 @@ test_full(void **state)
     (void)state;
     fake_close();
     fake_open(3);
+    mapping_vn(&F.e, VN, true);
     for (uint32_t i = 1; i <= 3; i++)
         assert_int_equal(remote_set(rec_n(VN, i, 2, 5), i, NULL), MAPPING_ACCEPTED);
     assert_int_equal(remote_set(rec_n(VN, 4, 2, 5), 4, NULL), MAPPING_FULL);
@@ -675,6 +724,8 @@ main(void)
         T(test_session_lost),
         T(test_negative),
         T(test_acknowledgement),
+        T(test_watch),
+        T(test_negative_ends_with_a_vm_without_addresses),
         T(test_push_flood),
         T(test_property_order),
         T(test_property_consistency),
