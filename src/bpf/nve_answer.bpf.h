@@ -203,9 +203,9 @@ ip6_is_none(const __u16 *a)
     return !(a[0] | a[1] | a[2] | a[3] | a[4] | a[5] | a[6] | a[7]);
 }
 
-/* ND behind extension headers or in fragments (RFC 6980): no honest sender does that, and
- * it would pass by all that is checked above. Later fragments are nothing without the
- * first one. */
+/* ND behind extension headers or in fragments (RFC 6980): no honest sender does that,
+ * and it would pass by all that is checked above. Later fragments are nothing without
+ * the first one. */
 static __always_inline bool
 nd_hidden(struct __sk_buff *skb)
 {

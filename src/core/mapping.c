@@ -243,7 +243,8 @@ mapping_neg_clear_all(struct edge *e, uint32_t vni)
             mapping_neg_free(e, h, true);
 }
 
-/* A VM came whose addresses nobody knows (K8): any that was denied may be one of them. */
+/* A VM came whose addresses nobody knows (K8): any that was denied may be one of them.
+ */
 void
 mapping_neg_clear_ips(struct edge *e, uint32_t vni)
 {

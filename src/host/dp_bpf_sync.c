@@ -29,7 +29,6 @@ static const uint32_t key_sizes[DP_N_TABLES] = {
     [DP_T_MEMBER] = sizeof(struct dp_member_key),
 };
 
-
 void
 dp_sync_free(struct dp_bpf *dp)
 {
@@ -178,8 +177,8 @@ dp_dump(int fd, uint32_t key_size, uint32_t val_size, uint8_t **keys, uint8_t **
     return -ENOMEM;
 }
 
-/* Negative answers are core's to take back when the VM comes, and it begins without any:
- * those of an earlier life go, the next miss asks anew (K18). */
+/* Negative answers are core's to take back when the VM comes, and it begins without
+ * any: those of an earlier life go, the next miss asks anew (K18). */
 int
 dp_sync_begin(struct dp_bpf *dp)
 {

@@ -613,7 +613,8 @@ netlink_noqueue(struct netlink *n, uint32_t ifindex, struct host_err *err)
     tc->tcm_parent = TC_H_ROOT;
     rc = request_run(n, NULL, NULL);
     if (rc < 0)
-        return host_fail(err, rc, "interface %s: cannot remove its queueing discipline: %m%s",
+        return host_fail(err, rc,
+            "interface %s: cannot remove its queueing discipline: %m%s",
             name_of(n, ifindex, name), n->kernel_text);
     return netlink_check_noqueue(n, ifindex, NULL, err);
 }
