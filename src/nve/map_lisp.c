@@ -17,11 +17,15 @@
 #define ASKS_MAX 65536                   /* after a session came back: one for each VN in use */
 #define REF_VN (1ull << 40)              /* refs of VN look-ups, beyond every output id */
 
+struct ask {                             /* a VN look-up under way */
+    struct vn_rec vn;
+    bool open;
+};
 struct map_lisp {
     struct nve *n;
     struct lisp_session *session;
     struct lisp_pull *pull;
-    struct pool asks;                    /* of struct vn_rec */
+    struct pool asks;                    /* of struct ask */
     uint32_t authority;                  /* index of the one to connect to next */
     uint64_t since_us, registered;
     bool end_due;                        /* the end of registration is to be told */
@@ -44,7 +48,7 @@ map_lisp_new(struct nve *n)
     m->since_us = n->now_us;
     m->session = lisp_session_new_client(&s, n->now_us);
     m->pull = lisp_pull_new(&p, n->now_us);
-    pool_init(&m->asks, sizeof(struct vn_rec), ASKS_MAX);
+    pool_init(&m->asks, sizeof(struct ask), ASKS_MAX);
     return m;
 }
 
@@ -106,12 +110,14 @@ map_lisp_edge(struct map_lisp *m, const struct edge_out *out)
         lisp_session_unsubscribe(m->session, out->u.vni);
         break;
     case EDGE_VN_LOOKUP: {
-        uint32_t ask = pool_get(&m->asks);
-        if (!ask)
+        uint32_t h = pool_get(&m->asks);
+        if (!h)
             break;                       /* the edge asks again, or times out */
-        *(struct vn_rec *)pool_at(&m->asks, ask) = out->u.vn;
-        if (!lisp_session_vn_lookup(m->session, REF_VN | ask, out->u.vn.vni, out->u.vn.name))
-            pool_put(&m->asks, ask);
+        if (!lisp_session_vn_lookup(m->session, REF_VN | h, out->u.vn.vni, out->u.vn.name)) {
+            pool_put(&m->asks, h);
+            break;
+        }
+        *(struct ask *)pool_at(&m->asks, h) = (struct ask){out->u.vn, true};
         break;
     }
     case EDGE_MAP_ACK:
@@ -161,9 +167,13 @@ status_of(uint8_t reason)
 static void
 vn_ask_ended(struct map_lisp *m, uint64_t ref, const struct lisp_rt_vn *found, int status)
 {
-    uint32_t ask = (uint32_t)(ref & ~REF_VN);
-    struct vn_rec vn = *(struct vn_rec *)pool_at(&m->asks, ask);
-    pool_put(&m->asks, ask);
+    uint32_t h = (uint32_t)(ref & ~REF_VN);
+    struct ask *ask = h && h <= m->asks.top ? pool_at(&m->asks, h) : NULL;
+    if (!ask || !ask->open)
+        return;                          /* nobody has asked that */
+    struct vn_rec vn = ask->vn;
+    ask->open = false;
+    pool_put(&m->asks, h);
     if (found)
         vn_of(m, found, &vn);
     edge_vn(m->n->edge, &vn, status, m->n->now_us);
@@ -188,7 +198,7 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
         m->since_us = now;
         m->authority++;
         pool_done(&m->asks);
-        pool_init(&m->asks, sizeof(struct vn_rec), ASKS_MAX);
+        pool_init(&m->asks, sizeof(struct ask), ASKS_MAX);
         edge_session(e, false, now);
         break;
     case LISP_SEV_ACK:
