@@ -306,16 +306,23 @@ reg_part_update(struct registry *r, uint32_t h)
 /* ---- acknowledgement and confirmation (K6 REMOTE) ---- */
 
 static void
+confirm_say(struct registry *r, uint32_t nve, uint32_t vni, const struct mac *mac,
+    uint64_t epoch)
+{
+    if (!reg_nve_live(r, nve))
+        return;
+    struct registry_out *o = reg_out(r, REG_CONFIRM, nve);
+    o->rec.vni = vni;
+    o->rec.mac = *mac;
+    o->rec.epoch = epoch;
+    r->counters[REGC_CONFIRMS]++;
+}
+
+static void
 wait_done(struct registry *r, struct reg_vn *v, uint32_t prev, uint32_t h)
 {
     struct reg_wait *w = slab_at(&r->waits, h);
-    if (reg_nve_live(r, w->nve)) {
-        struct registry_out *o = reg_out(r, REG_CONFIRM, w->nve);
-        o->rec.vni = v->rec.vni;
-        o->rec.mac = w->mac;
-        o->rec.epoch = w->epoch;
-        r->counters[REGC_CONFIRMS]++;
-    }
+    confirm_say(r, w->nve, v->rec.vni, &w->mac, w->epoch);
     if (prev)
         ((struct reg_wait *)slab_at(&r->waits, prev))->next = w->next;
     else
@@ -358,6 +365,10 @@ reg_confirm(struct registry *r, uint32_t ent)
         if (p->subscribed && p->nve != en->nve && p->acked < en->change)
             n_left++;
     }
+    if (n_left == 0) {
+        confirm_say(r, en->nve, v->rec.vni, &en->key.mac, en->epoch);
+        return;
+    }
     uint32_t h = slab_get(&r->waits);
     if (h == 0) {
         r->counters[REGC_EVICTED]++;
@@ -387,8 +398,6 @@ reg_confirm(struct registry *r, uint32_t ent)
     *link = h;
     if (!w->next)
         v->waits_tail = h;
-    if (n_left == 0)
-        wait_done(r, v, prev, h);
 }
 
 void
@@ -662,6 +671,12 @@ void
 reg_nve_quiet(struct registry *r, uint32_t nve)
 {
     struct reg_nve *n = reg_nve(r, nve);
+    /* Both lists as a whole: taking one by one out of them would be quadratic. */
+    for (uint32_t h = n->work; h; h = reg_part(r, h)->wnext)
+        reg_part(r, h)->work = 0;
+    for (uint32_t h = n->dirty; h; h = keysub_at(r, h)->dnext)
+        keysub_at(r, h)->dirty = 0;
+    n->work = n->work_tail = n->dirty = n->dirty_tail = 0;
     while (n->key_subs)
         keysub_free(r, n->key_subs);
     for (uint32_t h = n->parts; h; h = reg_part(r, h)->nnext)
