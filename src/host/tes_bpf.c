@@ -498,8 +498,8 @@ remove_dir(const char *dir)
     if (!d)
         return;
     while ((e = readdir(d))) {
-        snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-        if (e->d_name[0] != '.')
+        int n = snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+        if (e->d_name[0] != '.' && n < (int)sizeof(path))
             unlink(path);
     }
     closedir(d);

@@ -326,6 +326,8 @@ port_link(struct app *a, const struct netlink_link *l)
                 log_err("port", "%s", err.text);
             else
                 p->ifindex = l->ifindex;
+            if (netlink_vlan_filter(a->netlink, p->name, true, &err) > 0)
+                log_warn("port", "%s", err.text); /* K9: the edge gives out any VID */
             packet_check(p->packet);
         }
         if (p->carrier != (l->up && l->carrier))

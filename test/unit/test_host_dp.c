@@ -147,7 +147,7 @@ crosses_(const struct nve *from, const struct nve *to, struct mac src, struct ma
     int line)
 {
     struct frame f = udp4(dst, src, 7, 9, 100), got;
-    int tci;
+    int tci = 0;
 
     while (raw_recv(to->far, &got, &tci, 0))
         ;
@@ -169,7 +169,7 @@ test_cross(void **state)
     struct frame bum = udp4(MAC_ALL, A, 7, 9, 60),
                  foreign = udp4(B, mac_n(3), 7, 9, 60);
     uint64_t n[DPC_N];
-    int tci;
+    int tci = 0;
 
     NEED_ROOT();
     crosses(&a, &b, A, B);
@@ -210,7 +210,7 @@ test_frame_op(void **state)
     struct dp_op op = {
         .type = DP_FRAME, .u.frame = {.vni = VN, .p = f.b, .size = 122}
     };
-    int tci;
+    int tci = 0;
 
     NEED_ROOT();
     go(&a);
@@ -289,7 +289,7 @@ static void
 test_layout(void **state)
 {
     struct frame bum = udp4(MAC_ALL, A, 7, 9, 60), got;
-    int tci;
+    int tci = 0;
 
     NEED_ROOT();
     go(&a);
