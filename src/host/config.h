@@ -39,6 +39,7 @@ struct config_row {
     size_t n_settings;   /*  ending "_us" are durations, others counts */
     bool secret;         /* STRING: config_print hides it */
     bool required;       /* key, or at least one section, must be there */
+    bool shown;          /* LIST: the example has a live section though none is required */
     const char *help;    /* one sentence; LIST: also what the title is */
     const char *example; /* printed in place of the default; LIST: a title */
 };

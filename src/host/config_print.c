@@ -265,7 +265,7 @@ example_rows(const struct config_row *rows, const char *off, int indent, FILE *o
 {
     for (const struct config_row *r = rows; r->name; r++) {
         bool section = r->rows || r->type == CONFIG_SETTINGS;
-        const char *sub = r->type == CONFIG_LIST && !r->required ? "#" : off;
+        const char *sub = r->type == CONFIG_LIST && !r->required && !r->shown ? "#" : off;
         if (r != rows || indent == 0)
             fprintf(out, "%s\n", off);
         if (r->help)

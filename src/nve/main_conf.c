@@ -147,7 +147,7 @@ const struct config_row main_rows[] = {
         .help = "sizes in the kernel; a change is a new layout (K15)"},
     {.name = "settings", .type = CONFIG_SETTINGS, AT(settings), .settings = edge_settings,
         .n_settings = SET_N, .help = "timers and limits (K19)"},
-    {.name = "authority", .type = CONFIG_LIST, AT(authorities), .rows = authority_rows,
+    {.name = "authority", .shown = true, .type = CONFIG_LIST, AT(authorities), .rows = authority_rows,
         .item_size = sizeof(struct main_authority), .max = NVE_AUTHORITIES_MAX,
         .help = "an authority, tried in turn; its name", .example = "nva1"},
     {.name = "port", .type = CONFIG_LIST, AT(ports), .rows = port_rows,
