@@ -24,8 +24,8 @@ lisp_record_of(
     l->epoch = m->epoch;
     l->migration_id = m->migration_id;
     l->vsi = m->vsi;
-    l->low_trust = m->low_trust;
     l->n_ips = m->n_ips < LISP_IPS_MAX ? m->n_ips : LISP_IPS_MAX;
+    l->low_trust = m->low_trust & (uint8_t)((1u << l->n_ips) - 1);
     memcpy(l->ips, m->ips, l->n_ips * sizeof l->ips[0]);
 }
 
@@ -51,8 +51,7 @@ lisp_record_mapping(const struct lisp_record *rec, struct mapping_rec *to)
         to->ips[to->n_ips] = l->ips[to->n_ips];
     if (!to->n_ips && rec->eid.kind == LISP_EID_IP)
         to->ips[to->n_ips++] = rec->eid.ip;
-    if (l->low_trust) /* the wire has one flag for all of them */
-        to->low_trust = (uint8_t)((1u << to->n_ips) - 1);
+    to->low_trust = l->low_trust;
     return true;
 }
 

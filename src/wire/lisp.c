@@ -18,7 +18,7 @@ const struct lisp_dialect lisp_dialect_default = {LISP_OUI_LAB, LISP_AFI_MAC};
 #define LCAF_IID           2
 #define LCAF_VENDOR        255 /* RFC 9306 */
 #define VENDOR_VERSION     1
-#define VENDOR_F_LOW_TRUST 0x01
+#define VENDOR_F_LOW_TRUST 0x01 /* an octet says which addresses were learned */
 #define VENDOR_F_VSI       0x02 /* the print of the VSI follows the owner */
 
 static const struct afi_row {
@@ -348,6 +348,7 @@ vendor_get(struct rd in, const struct lisp_dialect *d, struct lisp_rloc *rloc)
         return LISP_ERR_LCAF;
     if (flags & VENDOR_F_VSI)
         rloc->vsi = rd_u64(&in);
+    uint8_t low_trust = flags & VENDOR_F_LOW_TRUST ? rd_u8(&in) : 0;
     if (in.err)
         return LISP_ERR_LCAF;
     while (rd_left(&in)) {
@@ -357,7 +358,7 @@ vendor_get(struct rd in, const struct lisp_dialect *d, struct lisp_rloc *rloc)
         if (lisp_ip_get(&in, ip) || ip_is_none(ip))
             return LISP_ERR_LCAF;
     }
-    rloc->low_trust = flags & VENDOR_F_LOW_TRUST;
+    rloc->low_trust = low_trust & (uint8_t)((1u << rloc->n_ips) - 1);
     rloc->has_epoch = true;
     return LISP_OK;
 }
@@ -480,6 +481,8 @@ rloc_put(struct wr *w, const struct lisp_dialect *d, const struct lisp_rloc *rlo
         lisp_ip_put(w, &rloc->owner);
         if (rloc->vsi)
             wr_u64(w, rloc->vsi);
+        if (rloc->low_trust)
+            wr_u8(w, rloc->low_trust);
         for (unsigned i = 0; i < rloc->n_ips && i < LISP_IPS_MAX; i++)
             lisp_ip_put(w, &rloc->ips[i]);
         lcaf_end(w, vendor);

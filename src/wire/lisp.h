@@ -67,7 +67,7 @@ struct lisp_rloc {
     bool has_mac;                /* MAC_B in the AFI list (requirements 3.3 MAP_REPLY) */
     bool has_epoch;              /* what follows mac came in the vendor LCAF (K5) */
     struct mac mac;
-    bool low_trust;              /* the addresses were learned, not signalled (K8) */
+    uint8_t low_trust;           /* bit i: ips[i] was learned, not signalled (K8) */
     uint8_t n_ips;               /* with a MAC as EID: the IPs that follow it (K1) */
     uint64_t epoch, migration_id;
     uint64_t vsi;                /* print of the VSI that has the MAC; 0 = not said (K18) */

@@ -61,12 +61,12 @@ gen_record(struct rng *r, bool with_vni)
             continue;
         l->epoch = rng_next(r);
         l->migration_id = rng_next(r);
-        l->low_trust = rng_chance(r, 500000);
         if (rng_chance(r, 500000))
             l->vsi = rng_next(r) | 1;
         if (rng_chance(r, 800000))
             l->owner = gen_ip(r);
         l->n_ips = rng_below(r, LISP_IPS_MAX + 1);
+        l->low_trust = (uint8_t)(rng_next(r) & ((1u << l->n_ips) - 1));
         for (unsigned k = 0; k < l->n_ips; k++)
             l->ips[k] = gen_ip(r);
     }
