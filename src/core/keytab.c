@@ -307,6 +307,28 @@ keytab_ip_has(const struct keytab *t, uint32_t h, const struct ip *ip, bool *low
     return f;
 }
 
+static bool
+told(uint8_t flags, const uint8_t *v6)
+{
+    return flags && !(flags & ADDR_LOW) &&
+           !(v6 && v6[0] == 0xfe && (v6[1] & 0xc0) == 0x80);
+}
+
+bool
+keytab_signalled(const struct keytab *t, uint32_t h, bool v6)
+{
+    const struct key_head *k = head_of(t, h);
+    if (v6 ? told(k->v6_flags, k->v6) : told(k->v4_flags, NULL))
+        return true;
+    for (uint32_t i = k->more; i;) {
+        const struct addr_more *a = pool_at(&t->more, i);
+        if (ip_is_v4(&a->ip) != v6 && told(a->flags, v6 ? a->ip.b : NULL))
+            return true;
+        i = a->next;
+    }
+    return false;
+}
+
 void
 keytab_rec(const struct keytab *t, uint32_t h, struct mapping_rec *rec)
 {

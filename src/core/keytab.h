@@ -58,6 +58,9 @@ uint32_t keytab_holder(const struct keytab *t, uint32_t vni, const struct ip *ip
 bool keytab_ip_add(struct keytab *t, uint32_t h, const struct ip *ip, bool low_trust);
 void keytab_ip_del(struct keytab *t, uint32_t h, const struct ip *ip);
 bool keytab_ip_has(const struct keytab *t, uint32_t h, const struct ip *ip, bool *low_trust);
+/* Was it signalled with an address of that family, other than link-local? Then it has no
+ * others; of one that was snooped there is no telling (K8). */
+bool keytab_signalled(const struct keytab *t, uint32_t h, bool v6);
 /* Fills vni, mac, ips, n_ips, low_trust; the rest is left alone. */
 void keytab_rec(const struct keytab *t, uint32_t h, struct mapping_rec *rec);
 size_t keytab_bytes(const struct keytab *t);

@@ -282,6 +282,12 @@ mapping_ip_change(struct edge *e, uint32_t h, const struct ip *ip, bool add, boo
 }
 
 static bool
+link_local(const struct ip *ip)
+{
+    return !ip_is_v4(ip) && ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80;
+}
+
+static bool
 ip_usable(const struct ip *ip)
 {
     if (ip_is_none(ip))
@@ -482,14 +488,13 @@ mapping_learn_ip(
         return false;
     struct mapping_rec rec;
     keytab_rec(&t->keys, h, &rec);
-    bool link_local = !ip_is_v4(ip) && ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80;
     bool refused = !ip_usable(ip), low = true;
     /* Somebody else was signalled with it, or this one was signalled with others. */
     if (holder && keytab_ip_has(&t->keys, holder, ip, &low) && !low)
         refused = true;
-    for (uint32_t i = 0; i < rec.n_ips && !link_local; i++)
+    for (uint32_t i = 0; i < rec.n_ips && !link_local(ip); i++)
         if (!(rec.low_trust >> i & 1) && ip_is_v4(&rec.ips[i]) == ip_is_v4(ip) &&
-            !(rec.ips[i].b[0] == 0xfe && (rec.ips[i].b[1] & 0xc0) == 0x80))
+            !link_local(&rec.ips[i]))
             refused = true;
     bool has = keytab_ip_has(&t->keys, h, ip, NULL);
     if (!has && rec.n_ips >= e->conf.settings[SET_MAX_IPS])
@@ -548,15 +553,16 @@ mapping_find(const struct edge *e, uint32_t vni, const struct mac *mac,
 }
 
 static void
-place_fill(const struct ent *en, struct mapping_place *p)
+place_fill(const struct mapping_table *t, uint32_t h, struct mapping_place *p)
 {
+    const struct ent *en = ent_at(t, h);
     *p = (struct mapping_place){
         .mac = en->key.mac,
         .port = en->port,
         .vid = en->vid,
         .pcp = en->pcp,
-        .has_v4 = en->key.v4_flags != 0,
-        .has_v6 = en->key.v6_flags != 0,
+        .has_v4 = keytab_signalled(&t->keys, h, false),
+        .has_v6 = keytab_signalled(&t->keys, h, true),
     };
 }
 
@@ -567,7 +573,7 @@ mapping_place_of(
     uint32_t h = keytab_find(&e->map->keys, vni, mac);
     if (!h || !(ent_at(e->map, h)->flags & F_LOCAL))
         return false;
-    place_fill(ent_at(e->map, h), p);
+    place_fill(e->map, h, p);
     return true;
 }
 
@@ -583,7 +589,7 @@ mapping_each_local(
     if (!h || !(ent_at(t, h)->flags & F_LOCAL))
         return false;
     *it = h;
-    place_fill(ent_at(t, h), p);
+    place_fill(t, h, p);
     return true;
 }
 

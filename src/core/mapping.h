@@ -72,7 +72,7 @@ struct mapping_place {                   /* local residences of a VN, for the AR
     struct mac mac;
     uint32_t port;
     uint16_t vid;
-    uint8_t pcp, has_v4, has_v6;
+    uint8_t pcp, has_v4, has_v6;         /* signalled, so there are no others (K8) */
 };
 bool mapping_place_of(const struct edge *e, uint32_t vni, const struct mac *mac,
     struct mapping_place *p);            /* false: not local */

@@ -178,12 +178,13 @@ owner_unlink(struct registry *r, uint32_t h)
 }
 
 static void
-count_families(struct registry *r, const struct reg_ent *en, uint32_t by)
+count_families(struct registry *r, uint32_t h, uint32_t by)
 {
+    const struct reg_ent *en = reg_ent(r, h);
     struct reg_vn *v = reg_vn(r, reg_vn_find(r, en->key.vni));
     v->n_live += by;
-    v->n_no4 += en->key.v4_flags ? 0 : by;
-    v->n_no6 += en->key.v6_flags ? 0 : by;
+    v->n_no4 += keytab_signalled(&r->keys, h, false) ? 0 : by;
+    v->n_no6 += keytab_signalled(&r->keys, h, true) ? 0 : by;
 }
 
 /* Replaces the addresses; true when something changed. */
@@ -230,7 +231,7 @@ reg_kill(struct registry *r, uint32_t h)
 {
     static const struct mapping_rec none;
     struct reg_ent *en = reg_ent(r, h);
-    count_families(r, en, (uint32_t)-1);
+    count_families(r, h, (uint32_t)-1);
     ips_replace(r, h, &none);
     en->flags = (uint8_t)((en->flags & ~ENT_LIVE) | ENT_ROW);
     r->n_live--;
@@ -386,7 +387,7 @@ register_apply(
     uint32_t old = live ? en->nve : 0;
     bool changed = !live || old != nve || en->epoch != rec->epoch;
     if (live) {
-        count_families(r, en, (uint32_t)-1);
+        count_families(r, h, (uint32_t)-1);
     } else {
         if (en->change) /* it was dead: its octets held the time */
             dead_unlink(r, h);
@@ -399,7 +400,7 @@ register_apply(
     en->vsi = rec->vsi;
     en->gen = reg_nve(r, nve)->gen;
     changed |= ips_replace(r, h, rec);
-    count_families(r, en, 1);
+    count_families(r, h, 1);
     if (old &&
         old != nve) /* the old owner is told, subscribed or not: it relays (D1) */
         reg_key_sub(r, old, rec->vni, &rec->mac, NULL, false);

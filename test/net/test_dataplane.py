@@ -208,3 +208,32 @@ def test_the_tunnel_device_is_deleted(lab2):
     tor.daemon.start()
     wait_for("again", lambda: a.ping(b.ip4, count=1) == (1, 1), 10)
     assert b.ping(a.ip6) == (3, 3)
+
+
+def test_a_second_address_of_a_silent_vm(lab2):
+    """K8: that one address was learned does not say that it is the only one."""
+    a, b = (lab2.add_vm(s) for s in lab2.servers)
+    for vm in (a, b):
+        vm.associate("red", ips=[])
+    everywhere(lab2, 2)
+    assert a.ping(b.ip6) == (3, 3) and a.ping(b.ip4) == (3, 3)
+    wait_for("learned", lambda: {b.ip4, b.ip6} <= set(
+        mappings(lab2.tors[0].daemon, mac=b.mac)[0]["ips"]))
+    b.ip(["addr add 10.0.9.9/16 dev eth0", "addr add fd00::9999/64 dev eth0 nodad"])
+    assert a.ping("10.0.9.9") == (3, 3) and a.ping("fd00::9999") == (3, 3)
+
+
+def test_what_was_signalled_stays_signalled_far_away(lab2):
+    """K8: a link-local address that was learned takes no trust from those that were told."""
+    b = lab2.add_vm(lab2.servers[1])
+    thief = lab2.add_vm(lab2.servers[0])
+    b.associate("red")
+    thief.associate("red", ips=[])
+    everywhere(lab2, 2)
+    ll = link_local(b)
+    b.run(["ping", "-6", "-c", "1", "-W", "1", f"{link_local(thief)}%eth0"], check=False)
+    wait_for("learned", lambda: ll in mappings(lab2.tors[0].daemon, mac=b.mac)[0]["ips"])
+    with Wire(thief, "eth0") as wire:
+        wire.send(*[arp(1, thief.mac, b.ip4, b.ip4)] * 3)
+    wait_for("refused", lambda: lab2.tors[0].counters()["learn_refused"] >= 1)
+    assert b.ip4 not in mappings(lab2.nva.daemon, mac=thief.mac)[0]["ips"]
