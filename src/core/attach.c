@@ -1010,6 +1010,13 @@ attach_port_reflect(struct edge *e, struct edge_port *p)
     }
 }
 
+bool
+attach_has(const struct edge *e, uint32_t port, const struct vsiid *id)
+{
+    uint32_t h = att_find(e, port, id);
+    return h && att_at(e, h)->state != ATT_TERM;
+}
+
 uint32_t
 attach_count(const struct edge *e)
 {

@@ -606,6 +606,12 @@ edge_domain_port(const struct edge *e, uint32_t domain)
     return 0;
 }
 
+bool
+edge_has(const struct edge *e, uint32_t port, const struct vsiid *id)
+{
+    return attach_has(e, port, id);
+}
+
 uint64_t
 edge_counter(const struct edge *e, unsigned c)
 {

@@ -189,6 +189,7 @@ bool edge_each_mapping(const struct edge *e, uint32_t *it, struct edge_map_view 
 bool edge_each_vn(const struct edge *e, uint32_t *it, struct vn_rec *v);
 bool edge_vn_get(const struct edge *e, uint32_t vni, struct vn_rec *v);   /* false: not known */
 uint32_t edge_domain_port(const struct edge *e, uint32_t domain);   /* a port of it */
+bool edge_has(const struct edge *e, uint32_t port, const struct vsiid *id);   /* attached here */
 const char *tag_state_str(uint8_t state);
 #define EDGE_COUNTERS(X)                                                                \
     X(REQUESTS, "requests", "TNS requests taken")                                       \

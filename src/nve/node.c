@@ -138,6 +138,7 @@ nve_input(struct nve *n, const struct nve_in *in, uint64_t now_us)
     case NVE_IN_RESTORED:
         static_maps(n);                  /* part of the wanted state that is replayed */
         edge_restored(n->edge, now_us);
+        tns_vdp_restored(n->vdp);
         n->restored = true;
         break;
     case NVE_IN_STREAM_OPEN:

@@ -35,6 +35,7 @@ void tns_vdp_frame(struct tns_vdp *t, uint32_t port, const uint8_t *p, uint32_t 
 void tns_vdp_answer(struct tns_vdp *t, const struct tns_response *r);
 void tns_vdp_notice(struct tns_vdp *t, const struct tns_notice *notice);
 void tns_vdp_restore(struct tns_vdp *t, const uint8_t *p, uint32_t size);
+void tns_vdp_restored(struct tns_vdp *t);      /* the edge has all of its records */
 uint64_t tns_vdp_deadline(const struct tns_vdp *t);
 void tns_vdp_tick(struct tns_vdp *t);
 enum pulled tns_vdp_output(struct tns_vdp *t, struct nve_out *out);

@@ -131,6 +131,45 @@ port_open(struct tns_vdp *t, uint32_t port, const struct mac *mac)
     p->evb = lldp_evb_new(&l, n->now_us);
 }
 
+static void
+save(struct tns_vdp *t, uint32_t port, const struct vdp_key *key, bool gone)
+{
+    struct saved *s = fifo_push(&t->saves);
+    s->port = port;
+    s->key = *key;
+    s->gone = gone;
+}
+
+/* What the journal holds of ports that are open. A request whose attachment the journal
+ * does not hold was on its way out: nobody would ever end it. */
+static void
+held_take(struct tns_vdp *t)
+{
+    struct held_record h;
+    struct vdp_key key;
+    for (uint32_t left = t->held.n; left; left--) {
+        fifo_pop(&t->held, &h);
+        struct vdp_bridge *b = t->ports[h.port].bridge;
+        if (!b) {
+            *(struct held_record *)fifo_push(&t->held) = h;
+            continue;
+        }
+        if (!vdp_bridge_saved_key(h.bytes, h.size, &key))
+            log_err("vdp", "journal: record of port=%u is not understood", h.port);
+        else if (edge_has(t->n->edge, h.port, &key.id))
+            vdp_bridge_restore(b, h.bytes, h.size);
+        else
+            save(t, h.port, &key, true);
+        mem_free(h.bytes);
+    }
+}
+
+void
+tns_vdp_restored(struct tns_vdp *t)
+{
+    held_take(t);
+}
+
 void
 tns_vdp_port(struct tns_vdp *t, uint32_t port, bool up, const struct mac *mac)
 {
@@ -139,16 +178,8 @@ tns_vdp_port(struct tns_vdp *t, uint32_t port, bool up, const struct mac *mac)
         return;
     if (!p->bridge && !mac_is_none(mac)) {
         port_open(t, port, mac);
-        for (uint32_t left = t->held.n; left; left--) {
-            struct held_record h;
-            fifo_pop(&t->held, &h);
-            if (h.port != port) {
-                *(struct held_record *)fifo_push(&t->held) = h;
-                continue;
-            }
-            vdp_bridge_restore(p->bridge, h.bytes, h.size);
-            mem_free(h.bytes);
-        }
+        if (t->n->restored)
+            held_take(t);
     }
     p->up = up;
     if (p->evb) {
@@ -349,15 +380,6 @@ static const struct {
     [TNS_MOVED] = {VDP_CODE_OTHER, BERTH_REASON_MOVED},
 };
 
-static void
-save(struct tns_vdp *t, uint32_t port, const struct vdp_key *key, bool gone)
-{
-    struct saved *s = fifo_push(&t->saves);
-    s->port = port;
-    s->key = *key;
-    s->gone = gone;
-}
-
 void
 tns_vdp_answer(struct tns_vdp *t, const struct tns_response *r)
 {
@@ -428,13 +450,8 @@ tns_vdp_restore(struct tns_vdp *t, const uint8_t *bytes, uint32_t size)
 {
     struct rd r = rd_of(bytes, size);
     uint32_t port = rd_u32(&r);
-    struct vdp_port *p = port_at(t, port);
-    if (r.err || !p) {
+    if (r.err || !port_at(t, port)) {
         log_warn("vdp", "journal: record of port=%u that is not configured is skipped", port);
-        return;
-    }
-    if (p->bridge) {
-        vdp_bridge_restore(p->bridge, bytes + 4, size - 4);
         return;
     }
     struct held_record *h = fifo_push(&t->held);

@@ -791,6 +791,12 @@ vdp_bridge_save(const struct vdp_bridge *b, const struct vdp_key *key,
 }
 
 bool
+vdp_bridge_saved_key(const uint8_t *bytes, size_t size, struct vdp_key *key)
+{
+    return vdp_vsis_saved_key(bytes, size, key);
+}
+
+bool
 vdp_bridge_restore(struct vdp_bridge *b, const uint8_t *bytes, size_t size)
 {
     struct mac mac;

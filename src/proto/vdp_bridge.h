@@ -90,6 +90,7 @@ void vdp_bridge_set_peer(struct vdp_bridge *b, const struct mac *peer,
 size_t vdp_bridge_save(const struct vdp_bridge *b, const struct vdp_key *key,
     uint8_t bytes[VDP_BRIDGE_SAVE_MAX]);           /* 0: no such VSI */
 bool vdp_bridge_restore(struct vdp_bridge *b, const uint8_t *bytes, size_t size);
+bool vdp_bridge_saved_key(const uint8_t *bytes, size_t size, struct vdp_key *key);
 uint32_t vdp_bridge_n_vsis(const struct vdp_bridge *b);
 size_t vdp_bridge_octets(const struct vdp_bridge *b);  /* of records and index, long filters aside */
 const struct vdp_bridge_counters *vdp_bridge_counters(const struct vdp_bridge *b);

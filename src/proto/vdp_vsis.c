@@ -145,6 +145,26 @@ vdp_vsis_save(const struct vdp_vsis *s, uint32_t handle, const struct mac *peer,
     return w.err ? 0 : w.pos;
 }
 
+static bool
+saved_key(struct rd *r, struct vdp_key *key)
+{
+    bool known = rd_u8(r) == SAVE_VERSION;
+    memset(key, 0, sizeof *key);
+    rd_bytes(r, key->mgrid, sizeof key->mgrid);
+    key->type_id = rd_u24(r);
+    key->type_version = rd_u8(r);
+    key->id.format = rd_u8(r);
+    rd_bytes(r, key->id.b, sizeof key->id.b);
+    return known && !r->err;
+}
+
+bool
+vdp_vsis_saved_key(const uint8_t *bytes, size_t size, struct vdp_key *key)
+{
+    struct rd r = rd_of(bytes, size);
+    return saved_key(&r, key);
+}
+
 uint32_t
 vdp_vsis_restore(
     struct vdp_vsis *s, const uint8_t *bytes, size_t size, struct mac *peer)
@@ -152,12 +172,7 @@ vdp_vsis_restore(
     struct rd r = rd_of(bytes, size);
     struct vdp_key key;
     struct vdp_vsi v = {.type = 0};
-    bool known = rd_u8(&r) == SAVE_VERSION;
-    rd_bytes(&r, key.mgrid, sizeof key.mgrid);
-    key.type_id = rd_u24(&r);
-    key.type_version = rd_u8(&r);
-    key.id.format = rd_u8(&r);
-    rd_bytes(&r, key.id.b, sizeof key.id.b);
+    bool known = saved_key(&r, &key);
     rd_bytes(&r, peer->b, sizeof peer->b);
     v.type = rd_u8(&r);
     v.status = rd_u8(&r);

@@ -41,6 +41,7 @@ void vdp_vsis_accept(struct vdp_vsis *s, struct vdp_vsi_rec *rec, const struct v
 /* For a journal: see vdp_bridge_save. */
 size_t vdp_vsis_save(const struct vdp_vsis *s, uint32_t handle, const struct mac *peer,
     uint8_t *bytes, size_t cap);
+bool vdp_vsis_saved_key(const uint8_t *bytes, size_t size, struct vdp_key *key);
 /* Handle, or 0 when the octets are not of vdp_vsis_save or there is no room. */
 uint32_t vdp_vsis_restore(struct vdp_vsis *s, const uint8_t *bytes, size_t size,
     struct mac *peer);
