@@ -223,7 +223,9 @@ def main():
             keep_hint(lab)
         else:
             lab.down()
-    print(f"\n{'All as it should be' if demo.result['ok'] else 'Something is wrong'}: "
+    verdict = "All as it should be" if demo.result["ok"] else \
+        "Interrupted" if status == 130 else "Something is wrong"
+    print(f"\n{verdict}: "
           f"{demo.result['attached']} VMs attached (p50 {demo.result['associate_ms_p50']} ms), "
           f"{demo.result['pings_lost']}/{demo.result['pings_sent']} pings lost, "
           f"{demo.result['isolation_leaks']} leaks in {demo.result['isolation_probes']} probes, "
