@@ -806,6 +806,7 @@ txn_end(struct edge *e, uint32_t txn)
     struct att *a = att_at(e, h);
     timers_clear(&e->timers, &x->timer);
     mem_free(x->copy);
+    mem_free(x->held);
     pool_put(&e->att->txns, txn);
     a->txn = 0;
     att_settle(e, h);
@@ -836,7 +837,9 @@ txn_orphan(struct edge *e, uint32_t txn)
     timers_clear(&e->timers, &x->timer);
     edge_ticket_drop(e, x->journal);
     mem_free(x->copy);
+    mem_free(x->held);
     x->copy = NULL;
+    x->held = NULL;
     x->staged = x->att = x->queued = 0;
     if (x->n_dp == 0)
         pool_put(&e->att->txns, txn);

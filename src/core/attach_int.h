@@ -72,6 +72,11 @@ struct vap {
 };
 enum txn_phase { TXN_QUEUED, TXN_LOOKUP, TXN_INSTALL, TXN_PUBLISH, TXN_JOURNAL,
     TXN_REMOTE };                        /* REMOTE: done here, only the answer waits */
+struct held {                            /* the number of a residence before a claim by number */
+    uint32_t entry;
+    uint8_t want;
+    uint64_t epoch, migration_id;
+};
 struct txn {                             /* a request under way */
     uint32_t att, queued;                /* queued: the one behind it, at most one */
     struct tns_request rq;               /* entries: copied when it has to wait */
@@ -81,6 +86,8 @@ struct txn {                             /* a request under way */
     int dp_status, reg_status;
     struct timer timer;
     uint64_t epoch, migration_id;        /* the claim's, when it was carried or reserved */
+    struct held *held;                   /* for undo; n_held of them */
+    uint32_t n_held;
     struct ip holder;                    /* with -EADDRINUSE: which NVE has the MAC */
     uint32_t taken;                      /* ... of this entry */
     uint8_t phase, event, action, from;

@@ -278,8 +278,8 @@ waiting(const struct edge *e, const struct att *a)
     uint8_t w = 0;
     for (uint32_t h = a->entries; h; h = entry_at(e, h)->next)
         if (entry_at(e, h)->flags & ENTRY_LOCAL &&
-            !(entry_at(e, h)->flags & ENTRY_PUBLISHED))
-            w |= WAIT_PUBLISH;
+            !(entry_at(e, h)->flags & ENTRY_PUBLISHED) && entry_resident(e, h))
+            w |= WAIT_PUBLISH; /* what a newer owner has is not published any more */
     if (!x)
         return w;
     switch ((enum txn_phase)x->phase) {

@@ -38,6 +38,18 @@ fail_with(struct txn *x, int status)
         x->dp_status = status;
 }
 
+/* What stands in the mapping until the number is accepted, should it be refused. */
+static void
+hold(struct txn *x, uint32_t holder, const struct entry *o,
+    const struct mapping_rec *known)
+{
+    x->held = mem_grow(x->held, (x->n_held + 1) * sizeof *x->held);
+    x->held[x->n_held++] = (struct held){.entry = holder,
+        .want = !!(o->flags & ENTRY_WANT),
+        .epoch = known->epoch,
+        .migration_id = known->migration_id};
+}
+
 /* A claim by number if one was carried or reserved; else as held, to be granted (K4). A
  * changed request of the owner (S3-22) keeps the epoch of the addresses that stay. */
 static void
@@ -47,8 +59,11 @@ claim(struct edge *e, uint32_t txn, uint32_t h)
     struct entry *n = entry_at(e, h);
     uint64_t epoch = x->epoch, migration_id = x->migration_id;
     uint32_t holder = 0;
-    mapping_find(e, n->vni, &n->mac, NULL, NULL, &holder);
+    struct mapping_rec known;
+    mapping_find(e, n->vni, &n->mac, NULL, &known, &holder);
     bool ours = holder && entry_at(e, holder)->att == n->att;
+    if (holder && epoch)
+        hold(x, holder, entry_at(e, holder), &known);
     n->flags &= (uint16_t)~ENTRY_WANT;
     if (epoch == 0 && ours && x->action == ATT_DO_COMPARE) {
         n->flags |= entry_at(e, holder)->flags & ENTRY_WANT;
@@ -133,10 +148,30 @@ ask(struct edge *e, uint32_t vni, const struct mac *mac)
     edge_count(e, EDGEC_QUERIES);
 }
 
+/* A number that was refused does not stay with what it was claimed over: that has its
+ * own again. Asking for another instead would be a claim that nobody made (K3). */
+static bool
+number_back(struct edge *e, const struct txn *x, uint32_t h)
+{
+    struct entry *n = entry_at(e, h);
+    if (!entry_resident(e, h) || mapping_epoch(e, n->vni, &n->mac) != x->epoch)
+        return false;
+    for (uint32_t i = 0; i < x->n_held; i++) {
+        const struct held *was = &x->held[i];
+        if (was->entry != h)
+            continue;
+        mapping_local_back(e, n->vni, &n->mac, h, was->epoch, was->migration_id);
+        if (was->want)
+            n->flags |= ENTRY_WANT;
+        return true;
+    }
+    return false;
+}
+
 /* Whoever had the residence has it again: the old list, the VSI's other port, or
  * another NVE, of whom nothing is known here any more and who is asked for. */
 static void
-give_back(struct edge *e, uint32_t h)
+give_back(struct edge *e, const struct txn *x, uint32_t h)
 {
     const struct entry *n = entry_at(e, h);
     if (!(n->flags & ENTRY_MAC) || !entry_resident(e, h))
@@ -148,6 +183,7 @@ give_back(struct edge *e, uint32_t h)
         if (n->flags & ENTRY_WANT)
             o->flags |= ENTRY_WANT;
         entry_claim(e, t, 0, 0, 0);
+        number_back(e, x, t);
         entry_publish(e, t, false);
         return;
     }
@@ -175,7 +211,7 @@ undo(struct edge *e, uint32_t txn)
     }
     for (uint32_t h = x->staged, next; h; h = next) {
         next = entry_at(e, h)->next;
-        give_back(e, h);
+        give_back(e, x, h);
         entry_end(e, h, false, 0);
         entry_free(e, h);
     }
@@ -183,8 +219,10 @@ undo(struct edge *e, uint32_t txn)
     for (uint32_t h = a->entries; h; h = entry_at(e, h)->next) {
         entry_at(e, h)->flags &= (uint16_t)~ENTRY_WAITED;
         if (!x->replace && entry_at(e, h)->flags & ENTRY_FRESH) {
-            give_back(e, h);
+            give_back(e, x, h);
             entry_withdraw(e, h, false);
+        } else if (!x->replace && number_back(e, x, h)) {
+            entry_publish(e, h, true);
         }
         entry_install(e, h, active, 0);
     }

@@ -423,6 +423,20 @@ mapping_local_set(struct edge *e, const struct mapping_local *l, uint8_t ticket_
 }
 
 void
+mapping_local_back(struct edge *e, uint32_t vni, const struct mac *mac, uint32_t att,
+    uint64_t epoch, uint64_t migration_id)
+{
+    uint32_t h = keytab_find(&e->map->keys, vni, mac);
+    if (!h)
+        return;
+    struct ent *en = ent_at(e->map, h);
+    if (!(en->flags & F_LOCAL) || en->att != att)
+        return;
+    en->epoch = epoch;
+    en->migration_id = migration_id;
+}
+
+void
 mapping_local_clear(
     struct edge *e, uint32_t vni, const struct mac *mac, uint32_t att, bool tomb)
 {

@@ -52,6 +52,9 @@ struct mapping_local {
 };
 enum mapping_verdict mapping_local_set(struct edge *e, const struct mapping_local *l,
     uint8_t ticket_kind, uint32_t ticket_ref);
+/* The number it had before one that was refused. */
+void mapping_local_back(struct edge *e, uint32_t vni, const struct mac *mac, uint32_t att,
+    uint64_t epoch, uint64_t migration_id);
 /* Ends it if `att` still holds it. tomb: late packets are relayed to the newer owner as soon
  * as one is known (D1), until mapping_tomb_clear. */
 void mapping_local_clear(struct edge *e, uint32_t vni, const struct mac *mac, uint32_t att,

@@ -193,6 +193,49 @@ test_claim_refused(void **state)
     }
 }
 
+/* A claim by number over what stands here, at the same port or at another, is refused:
+ * what stands has its own number again, and asks for no other (K3). */
+static void
+test_number_refused(void **state)
+{
+    static const int statuses[] = {-ESTALE, -EEXIST, -ENOSPC};
+    (void)state;
+    for (uint32_t k = 0; k < 6; k++) {
+        struct env *v = env_new(true);
+        struct mac one = env_mac(1);
+        struct mapping_rec got;
+        uint32_t port = 1 + k % 2;
+        uint64_t epoch = env_do(v, TNS_ASSOC, 1, 1, 5, 1)->r.epoch;
+        assert_true(mapping_find(v->e, 5, &one, NULL, &got, NULL));
+        uint64_t migration_id = got.migration_id;
+        struct tns_entry n;
+        struct tns_request rq = env_rq(TNS_IMMIGRATE_ASSO, port, 1, &n, 5, 1);
+        rq.berth_station = 1;
+        rq.has_epoch = 1;
+        rq.epoch = epoch + 9;
+        rq.migration_id = 3;
+        uint32_t c = env_send(v, &rq);
+        run_local(v);
+        uint32_t i = find_pending(v, EDGE_REGISTER), id = v->pending[i].id;
+        assert_int_equal(v->pending[i].rec.epoch, epoch + 9);
+        ENV_DEL(v->pending, v->n_pending, i);
+        edge_registered(v->e, id, 0, 0, statuses[k / 2], v->now);
+        env_pull(v);
+        assert_int_not_equal(v->answers[c].r.code, TNS_OK);
+        i = find_pending(v, EDGE_REGISTER);
+        assert_int_equal(v->pending[i].rec.epoch, epoch);
+        assert_int_equal(v->pending[i].want, 0);
+        env_run(v);
+        assert_int_equal(env_state(v, 1, 1), ATT_ASSOC);
+        assert_int_equal(env_state(v, 2, 1), ATT_NULL);
+        assert_true(mapping_find(v->e, 5, &one, NULL, &got, NULL));
+        assert_int_equal(got.epoch, epoch);
+        assert_int_equal(got.migration_id, migration_id);
+        env_quiet(v);
+        env_free(v);
+    }
+}
+
 /* A reservation is refused: the epoch of the tombstone is as it was (D1). */
 static void
 test_reservation_refused(void **state)
@@ -276,6 +319,7 @@ main(void)
         cmocka_unit_test(test_refused_by_the_journal),
         cmocka_unit_test(test_vn_changed_behind_our_back),
         cmocka_unit_test(test_claim_refused),
+        cmocka_unit_test(test_number_refused),
         cmocka_unit_test(test_reservation_refused),
         cmocka_unit_test(test_configuration_changed),
     };
