@@ -417,8 +417,11 @@ tns_vdp_answer(struct tns_vdp *t, const struct tns_response *r)
     snprintf(a.berth.reason_text, sizeof a.berth.reason_text, "%s", r->reason);
     if (!vdp_bridge_answer(port->bridge, p->handle, &a, t->n->now_us))
         goto done;
+    /* A Resume that finds nothing is ok (A6), and leaves nothing to remember. */
+    bool stands = r->state != ATT_NULL && r->state != ATT_TERM;
     if (r->code == TNS_OK ? !p->keepalive : p->known && !r->kept)
-        save(t, p->port, &p->key, r->code != TNS_OK || p->type == VDP_DEASSOC);
+        save(t, p->port, &p->key,
+            r->code != TNS_OK || p->type == VDP_DEASSOC || !stands);
 done:
     port_touch(t, p->port);
     pool_put(&t->pending, r->cookie);
