@@ -157,6 +157,7 @@ control_line(struct world *w, uint32_t i, const struct tes_out *o)
             v->epoch = strtoull(epoch, NULL, 10);
         if (json_is_true(json_object_get(j, "unpublished")))
             a->ok = true;
+        v->far = json_is_true(json_object_get(j, "confirmed"));
     } else {
         asked(w, i, a, json_is_true(ok), a->ok,
             json_string_value(json_object_get(j, "error")));
@@ -268,6 +269,8 @@ tes_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
             n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"ips\":[\"%s\"]",
                 ip_str(&v->ip, ip));
     }
+    if (w->confirm && verb == V_ASSOC)
+        n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"confirm\":true");
     if (verb == V_EMIGC)
         n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"phase\":\"commit\"");
     if (verb == V_IMMA)
@@ -843,6 +846,7 @@ vm_takes(struct world *w, uint32_t i, uint32_t vm, uint32_t vid, const uint8_t *
     w->n_delivered++;
     TRACE(w, "vm=%u takes frame %u", vm, seq);
     if (!eth_decode(&r, &eth) || eth.type != ETH_TYPE_ARP || !arp_decode(&r, &arp)) {
+        v->n_got++;
         if (seq > v->got_seq)
             v->got_seq = seq;
         return;

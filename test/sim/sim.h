@@ -152,6 +152,8 @@ struct vm {
     uint8_t final; /* enum final_state */
     uint64_t confirmed_us;
     uint32_t got_seq;  /* last data frame taken while it ran here */
+    uint32_t n_got;    /* how many */
+    bool far;          /* the last answer said that the far ends have it */
     uint32_t arp_from; /* VM + 1 that answered last */
     struct mac arp_mac;
 };
@@ -244,8 +246,9 @@ struct world {
     struct vm *vms;
     struct tab conns; /* id -> struct conn */
     uint64_t next_conn;
-    bool calm;  /* no more faults */
-    bool quiet; /* all is at rest: the strict properties hold */
+    bool calm;    /* no more faults */
+    bool confirm; /* associates wait for the far ends */
+    bool quiet;   /* all is at rest: the strict properties hold */
     uint32_t frame_seq;
     uint64_t same_us;
     uint32_t same_n;
