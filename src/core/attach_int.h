@@ -96,12 +96,19 @@ struct txn {                             /* a request under way */
     uint8_t replace;                     /* `staged` is new data */
     uint8_t unpublished;
 };
+#define REFUSED_N 256                    /* a newer one overwrites: it is asked again sooner */
+struct refused {
+    uint32_t vni;
+    struct mac mac;
+    uint64_t until_us;
+};
 struct attach {
     struct pool atts, entries, vaps, txns;
     struct map by_id, by_key, by_vap;
     struct fsm fsm;
     uint32_t term_head, term_tail;
     uint32_t n_nonce;
+    struct refused refused[REFUSED_N];   /* learned, but another NVE's VSI was signalled with it */
 };
 struct att_key {
     uint32_t vni;
@@ -191,6 +198,7 @@ uint32_t att_find(const struct edge *e, uint32_t port, const struct vsiid *id);
 void learn_active(struct edge *e, uint32_t att, bool active, uint32_t txn);
 void learn_timer(struct edge *e, uint32_t entry);
 void learn_drop(struct edge *e, uint32_t entry);             /* withdrawn, freed */
+void learn_refused(struct edge *e, uint32_t entry, const struct ip *holder);
 void learn_check(struct edge *e, uint32_t att);
 bool learn_room(const struct edge *e, const struct att *a);
 

@@ -3,7 +3,12 @@
  * and published like a signalled one, at most max_learned of them. The data plane
  * reports a MAC once; to see whether it still speaks, its admission is taken back after
  * t_learn_age (the wildcard VAP goes on passing its frames and reports it again), and
- * after a second, short time it is gone. Signalled addresses always win. */
+ * after a second, short time it is gone. Signalled addresses always win: those of this
+ * NVE are known here, those of others to the authority, which refuses to register what
+ * was learned over them; it is not asked again for a while. */
+#include <string.h>
+
+#include "base/log.h"
 #include "core/attach_int.h"
 
 #define QUIET_SHARE 8 /* the second time is an eighth of the first */
@@ -137,6 +142,38 @@ again(struct edge *e, uint32_t h)
     return true;
 }
 
+static struct refused *
+refused_at(const struct edge *e, uint32_t vni, const struct mac *mac)
+{
+    uint8_t k[10];
+    memcpy(k, &vni, 4);
+    memcpy(k + 4, mac->b, 6);
+    return &e->att->refused[map_hash(&e->att->by_key, k, sizeof k) % REFUSED_N];
+}
+
+static bool
+is_refused(const struct edge *e, uint32_t vni, const struct mac *mac)
+{
+    const struct refused *f = refused_at(e, vni, mac);
+    return f->vni == vni && mac_equal(&f->mac, mac) && e->now_us < f->until_us;
+}
+
+void
+learn_refused(struct edge *e, uint32_t h, const struct ip *holder)
+{
+    struct entry *n = entry_at(e, h);
+    char mac[MAC_STR], ip[IP_STR];
+    log_warn("attach", "port=%u vni=%u mac=%s not learned: signalled at NVE %s",
+        att_at(e, n->att)->port, n->vni, mac_str(&n->mac, mac), ip_str(holder, ip));
+    edge_count(e, EDGEC_CONFLICTS);
+    edge_count(e, EDGEC_LEARN_REFUSED);
+    *refused_at(e, n->vni, &n->mac) = (struct refused){.vni = n->vni,
+        .mac = n->mac,
+        .until_us = e->now_us + edge_set(e, SET_LEARN_AGE_US) / QUIET_SHARE};
+    n->reg = 0;
+    learn_drop(e, h);
+}
+
 void
 attach_learn(struct edge *e, const struct dp_event *ev)
 {
@@ -162,6 +199,8 @@ attach_learn(struct edge *e, const struct dp_event *ev)
             return;
         }
     }
+    if (usable && vap && is_refused(e, vni, &ev->src))
+        usable = false;
     uint32_t wild = usable && vap ? wild_at(e, p, pool_at(&e->att->vaps, vap)) : 0;
     uint32_t h = wild ? entry_new(e, entry_at(e, wild)->att, vni, &ev->src) : 0;
     if (h == 0) {

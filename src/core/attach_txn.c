@@ -687,6 +687,11 @@ void
 attach_conflict(struct edge *e, const struct ticket *t, const struct ip *holder)
 {
     const struct entry *n = entry_at(e, t->ref);
+    if (n->flags & ENTRY_LEARNED) {
+        ask(e, n->vni, &n->mac);
+        learn_refused(e, t->ref, holder);
+        return;
+    }
     if (t->kind == TICKET_REGISTER && !(n->flags & ENTRY_WANT)) {
         attach_registered(e, t, 0, 0, -EEXIST);
         return;
@@ -695,7 +700,7 @@ attach_conflict(struct edge *e, const struct ticket *t, const struct ip *holder)
         struct txn *x = txn_at(e, att_at(e, n->att)->txn);
         x->holder = *holder;
         x->taken = t->ref;
-    } else if (!(n->flags & ENTRY_LEARNED)) {
+    } else {
         char mac[MAC_STR], ip[IP_STR];
         edge_count(e, EDGEC_CONFLICTS);
         log_warn("attach", "vni=%u mac=%s not published: another VSI's, at NVE %s",

@@ -76,7 +76,8 @@ uint32_t registry_nve_of(const struct registry *r, const struct ip *vtep);   /* 
 /* Registrations. Each with a ref is answered once: REGISTERED, GRANT or REJECT. want_epoch:
  * max(carried, known, reserved)+1 or the next number of all, granted once ever (K4). That
  * and reserve are refused with CONFLICT, rec naming who has it, while another VSI (rec.vsi)
- * of another NVE has the key (K18); what carries an epoch or refreshes is not. */
+ * of another NVE has the key (K18); what carries an epoch or refreshes is not. vsi 0, learned
+ * or another router's, gives way to every VSI; of a foreign router whatever it carries. */
 void registry_register(struct registry *r, uint32_t nve, uint64_t ref,
     const struct mapping_rec *rec, bool want_epoch, bool refresh, uint64_t now_us);
 void registry_reserve(struct registry *r, uint32_t nve, uint64_t ref,

@@ -498,15 +498,17 @@ reserve_keep(struct registry *r, struct mapping_rec *rec)
     timers_set(&r->timers, &v->timer, r->now_us + r->conf.forget_us, REG_T_RESV, h);
 }
 
-/* Another VSI has the key at another NVE, whose session stands or is stale but not yet
- * expired (K18). Which of its own VSIs has it an NVE knows itself. */
+/* Another VSI was signalled with the key at another NVE, whose session stands or is
+ * stale but not yet expired (K18). What was learned from frames, or comes from a router
+ * that knows no VSIs, names none: it gives way to what was signalled, never the other
+ * way round. Which of its own VSIs has it an NVE knows itself. */
 static bool
-key_taken(const struct registry *r, const struct reg_claim *c)
+key_taken(const struct registry *r, uint32_t nve, const struct mapping_rec *rec)
 {
-    uint32_t h = keytab_find(&r->keys, c->rec.vni, &c->rec.mac);
+    uint32_t h = keytab_find(&r->keys, rec->vni, &rec->mac);
     const struct reg_ent *en = h ? reg_ent(r, h) : NULL;
-    return en && en->flags & ENT_LIVE && en->nve != c->nve && en->vsi && c->rec.vsi &&
-           en->vsi != c->rec.vsi;
+    return en && en->flags & ENT_LIVE && en->nve != nve && en->vsi &&
+           en->vsi != rec->vsi;
 }
 
 /* false: it has to wait for the high-water mark. */
@@ -517,7 +519,7 @@ claim_run(struct registry *r, const struct reg_claim *c)
     if (!n || n->gen != c->gen)
         return true; /* nobody is left to tell */
     enum registry_reason reason = rec_check(r, &c->rec);
-    if (reason == REG_OK && key_taken(r, c))
+    if (reason == REG_OK && key_taken(r, c->nve, &c->rec))
         reason = REG_CONFLICT;
     if (reason == REG_OK && c->reserve) {
         if (reserve_again(r, c))
@@ -584,6 +586,9 @@ registry_register(struct registry *r, uint32_t nve, uint64_t ref,
         return;
     r->counters[REGC_REGISTERS]++;
     enum registry_reason reason = rec_check(r, rec);
+    /* A number proves nothing of a router that is not of ours. */
+    if (reason == REG_OK && reg_nve(r, nve)->foreign && key_taken(r, nve, rec))
+        reason = REG_CONFLICT;
     if (reason != REG_OK)
         reject(r, nve, ref, reason, rec);
     else if (want_epoch &&

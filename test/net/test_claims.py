@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from lab import LabError, wait_for
+from lab import LabError, frame, wait_for
+from station import ASSOC, Station, entry
 
 
 def mappings(tor, **what):
@@ -49,6 +50,50 @@ def test_another_vm_may_not_take_an_address(lab2):
     moved.terminate()
     wait_for("a gone", lambda: not lab2.nva.daemon.rows("show mappings", mac=a.mac))
     assert thief.associate("red", mac=a.mac)["state"] == "associated"
+
+
+def test_a_wildcard_does_not_take_what_is_signalled_elsewhere(make_lab):
+    """Signalled beats learned across edges: frames with its address move nothing."""
+    lab = make_lab(tors=2)
+    lab.start(tes=False)
+    lab.servers[0].start()
+    lab.nva.vn_add(5000, "red", mtu=1450)
+    here, there = lab.tors
+    a, b = (lab.add_vm(lab.servers[0]) for _ in range(2))
+    a.associate("red")
+    b.associate("red")
+
+    def owners(mac):
+        return [m["owner"] for m in lab.nva.daemon.rows("show mappings", mac=mac)]
+    with Station(lab.servers[1]) as thief:
+        vid = thief.request(ASSOC, 1, entry(None, 5000), filter_format=3).vid
+        wait_for("a's mapping at tor2", lambda: mappings(there, mac=a.mac))
+        epoch = mappings(here, mac=a.mac)[0]["epoch"]
+        for _ in range(5):
+            thief.wire.send(frame(b.mac, a.mac, vid))
+        wait_for("refused", lambda: there.counters()["conflicts"] >= 1)
+        assert there.counters()["learn_refused"] >= 1
+        assert owners(a.mac) == [here.vtep]
+        row, = here.daemon.rows("show attachments", mac=a.mac)
+        assert row["state"] == "ASSOC"
+        assert mappings(here, mac=a.mac)[0]["epoch"] == epoch
+        assert not there.daemon.rows("show attachments", mac=a.mac)
+        # tor2 knows where it is, again, and does not ask for it a second time
+        wait_for("a's mapping at tor2", lambda: mappings(there, mac=a.mac, owner=here.vtep))
+        for _ in range(5):
+            thief.wire.send(frame(b.mac, a.mac, vid))
+        own = "02:ab:00:00:00:01"
+        thief.wire.send(frame("ff:ff:ff:ff:ff:ff", own, vid))
+        wait_for("its own address is learned", lambda: owners(own) == [there.vtep])
+        assert there.counters()["conflicts"] == 1
+        assert owners(a.mac) == [here.vtep]
+        # the other way round: what is signalled takes what was learned
+        late = lab.add_vm(lab.servers[0], mac=own)
+        assert late.associate("red")["state"] == "associated"
+        wait_for("taken", lambda: owners(own) == [here.vtep])
+        wait_for("not learned any more", lambda: not there.daemon.rows(
+            "show attachments", mac=own))
+    assert a.ping(b.ip4) == (3, 3)
 
 
 def test_held_while_the_session_is_lost_until_t_stale(make_lab):

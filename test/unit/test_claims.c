@@ -149,15 +149,57 @@ test_another_vsi_may_not_claim(void **state)
     registry_free(w.r);
 }
 
+/* Signalled state beats inferred state (requirements 1.6), whichever came first. */
 static void
-test_what_names_no_vsi_is_not_checked(void **state)
+test_learned_gives_way(void **state)
 {
     (void)state;
     struct world w = {.now = 1000000};
     world_start(&w, false);
     assert_int_equal(claim(&w, 1, 0)->type, REG_REGISTERED); /* learned */
+    assert_int_equal(claim(&w, 2, 0)->type, REG_REGISTERED); /* and seen elsewhere */
+    assert_int_equal(claim(&w, 3, 222)->type, REG_REGISTERED);
+    uint64_t epoch = w.last.rec.epoch;
+    assert_taken_by(claim(&w, 1, 0), 3);
+    assert_taken_by(reserve(&w, 1, 0, 7), 3);
+    /* What it had before is stale now; what comes back with a number is as ever. */
+    struct mapping_rec m = key_rec(0, epoch - 1, 1), now;
+    assert_int_equal(tell(&w, 2, &m, true)->reason, REG_STALE);
+    struct mac mac = env_mac(1);
+    assert_int_equal(registry_peek(w.r, 5, &mac, NULL, &now, NULL), REG_FOUND);
+    assert_true(now.epoch == epoch && now.vsi == 222);
+    /* Lost, it is still its own; gone, it is free. */
+    registry_nve_down(w.r, w.nve[3], w.now);
+    world_pass(&w, 9000000);
+    assert_taken_by(claim(&w, 1, 0), 3);
+    world_pass(&w, 1500000);
+    assert_int_equal(claim(&w, 1, 0)->type, REG_REGISTERED);
+    registry_free(w.r);
+}
+
+/* A router without a session names no VSI, and no number of its makes up for that. */
+static void
+test_a_foreign_router_gives_way(void **state)
+{
+    (void)state;
+    struct world w = {.now = 1000000};
+    world_start(&w, false);
+    struct ip vtep = vtep_n(9);
+    uint32_t router = registry_nve_up(w.r, "router", &vtep, true, w.now);
+    uint64_t epoch = claim(&w, 1, 111)->rec.epoch;
+    for (int want = 0; want < 2; want++) {
+        struct mapping_rec m = key_rec(0, want ? 0 : epoch + 5, 3);
+        registry_register(w.r, router, ++w.ref, &m, want, !want, w.now);
+        world_run(&w);
+        assert_taken_by(&w.last, 1);
+    }
+    struct mapping_rec gone = key_rec(111, epoch, 0);
+    registry_withdraw(w.r, w.nve[1], 0, &gone, w.now);
+    struct mapping_rec m = key_rec(0, 0, 0);
+    registry_register(w.r, router, ++w.ref, &m, true, false, w.now);
+    world_run(&w);
+    assert_int_equal(w.last.type, REG_REGISTERED);
     assert_int_equal(claim(&w, 2, 222)->type, REG_REGISTERED);
-    assert_int_equal(claim(&w, 3, 0)->type, REG_REGISTERED);
     registry_free(w.r);
 }
 
@@ -425,6 +467,66 @@ test_learned_names_no_vsi(void **state)
     env_free(v);
 }
 
+/* Dropped without a trace, and not tried again for a while; who was signalled with it
+ * is asked for. */
+static void
+test_learned_is_refused(void **state)
+{
+    (void)state;
+    struct env *v = env_new(true);
+    struct tns_entry n = {.vn_ref = VN_BY_VNI, .vni = 5};
+    struct tns_request rq = {
+        .op = TNS_ASSOC, .port = 1, .id = env_vsi_id(1), .n_entries = 1, .entries = &n};
+    uint32_t c = env_send(v, &rq);
+    env_run(v);
+    uint32_t vaps = v->n_vap, vsis = v->n_vsi;
+    v->authority_mute = 1;
+    struct dp_event ev = {.type = DP_EV_LEARN,
+        .port = 1,
+        .vni = 5,
+        .vid = v->answers[c].entries[0].vid,
+        .src = env_mac(1)};
+    struct mac mac = env_mac(1);
+    edge_dp_event(v->e, &ev, v->now);
+    env_run(v);
+    struct env_pending p = asked(v, EDGE_REGISTER);
+    uint64_t queries = edge_counter(v->e, EDGEC_QUERIES);
+    edge_conflict(v->e, p.id, &far, v->now);
+    env_run(v);
+    assert_int_equal(edge_counter(v->e, EDGEC_LEARN_REFUSED), 1);
+    assert_int_equal(edge_counter(v->e, EDGEC_CONFLICTS), 1);
+    assert_int_equal(edge_counter(v->e, EDGEC_QUERIES), queries + 1);
+    assert_int_equal(v->n_vsi, vsis);
+    assert_int_equal(v->n_vap, vaps);
+    assert_true(env_fdb_find(v, 5, &mac) < 0);
+    env_quiet(v);
+    remote(v, 40);
+    for (int i = 0; i < 3; i++) {
+        edge_dp_event(v->e, &ev, v->now);
+        env_run(v);
+    }
+    assert_int_equal(edge_counter(v->e, EDGEC_LEARN_REFUSED), 4);
+    assert_int_equal(v->n_pending, 0);
+    assert_int_equal(v->fdb[env_fdb_find(v, 5, &mac)].kind, FDB_REMOTE);
+    /* Another one is learned as ever. */
+    ev.src = mac = env_mac(2);
+    edge_dp_event(v->e, &ev, v->now);
+    env_run(v);
+    p = asked(v, EDGE_REGISTER);
+    assert_true(mac_equal(&p.rec.mac, &mac));
+    edge_registered(v->e, p.id, 50, 3, 0, v->now);
+    env_run(v);
+    /* Later it may be free. */
+    ev.src = mac = env_mac(1);
+    env_tick(v, 38000000);
+    v->n_pending = 0;
+    edge_dp_event(v->e, &ev, v->now);
+    env_run(v);
+    p = asked(v, EDGE_REGISTER);
+    assert_true(mac_equal(&p.rec.mac, &mac));
+    env_free(v);
+}
+
 /* ---- the far ends ---- */
 
 static uint32_t
@@ -644,7 +746,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_another_vsi_may_not_claim),
-        cmocka_unit_test(test_what_names_no_vsi_is_not_checked),
+        cmocka_unit_test(test_learned_gives_way),
+        cmocka_unit_test(test_a_foreign_router_gives_way),
         cmocka_unit_test(test_free_when_the_holder_is_gone),
         cmocka_unit_test(test_refresh_is_not_refused),
         cmocka_unit_test(test_refused_claim_is_undone),
@@ -653,6 +756,7 @@ main(void)
         cmocka_unit_test(test_late_refusal),
         cmocka_unit_test(test_epoch_conflict_is_another),
         cmocka_unit_test(test_learned_names_no_vsi),
+        cmocka_unit_test(test_learned_is_refused),
         cmocka_unit_test(test_confirm_waits_for_all),
         cmocka_unit_test(test_confirm_before_the_journal),
         cmocka_unit_test(test_confirm_is_bounded),
