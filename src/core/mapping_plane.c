@@ -55,14 +55,17 @@ remote_verdict(const struct edge *e, uint32_t h, const struct mapping_rec *rec)
     return ip_equal(&v->ip, &rec->owner) ? MAPPING_SAME : MAPPING_CONFLICT;
 }
 
-/* Subscribed, or somebody stands here: the local ones are first in the list. */
+/* Subscribed, or somebody stands here: the local ones are first in the list. VN 0 is of
+ * all: it lists the endpoints of every NVE (K11). */
 static bool
 in_use(const struct mapping_table *t, uint32_t vni)
 {
+    if (vni == 0)
+        return true;
     uint32_t vn = mapping_vn_find(t, vni);
     const struct mvn *v = vn ? vn_at(t, vn) : NULL;
     return v && (v->wanted || v->watched ||
-                (v->head && ent_at(t, v->head)->flags & F_LOCAL));
+                    (v->head && ent_at(t, v->head)->flags & F_LOCAL));
 }
 
 static enum mapping_verdict
@@ -217,10 +220,14 @@ member_del(struct edge *e, uint32_t *link)
     struct mapping_table *t = e->map;
     uint32_t h = *link;
     struct member *m = slab_at(&t->members, h);
-    struct vtep *v = vtep_at(t, m->vtep);
-    mapping_member_emit(e, DP_MEMBER_DEL, vn_at(t, m->vn)->vni, m->vtep);
-    v->n_members--;
-    mapping_vtep_put(t, m->vtep);
+    uint32_t vni = vn_at(t, m->vn)->vni;
+    vtep_at(t, m->vtep)->n_members--;
+    if (vni == 0) {
+        mapping_owner_drop(e, m->vtep);
+    } else {
+        mapping_member_emit(e, DP_MEMBER_DEL, vni, m->vtep);
+        mapping_vtep_put(t, m->vtep);
+    }
     *link = m->next;
     slab_put(&t->members, h);
 }
@@ -258,7 +265,10 @@ member_add(struct edge *e, uint32_t vn, const struct ip *ip)
         m->vtep = vtep;
         vtep_at(t, vtep)->n_members++;
         *link = h;
-        mapping_member_emit(e, DP_MEMBER_SET, vn_at(t, vn)->vni, vtep);
+        if (vn_at(t, vn)->vni == 0) /* "known" has one count, whoever says it */
+            mapping_owner_take(e, vtep);
+        else
+            mapping_member_emit(e, DP_MEMBER_SET, vn_at(t, vn)->vni, vtep);
     }
     struct member *m = slab_at(&t->members, *link);
     m->gen = vn_at(t, vn)->gen;
@@ -271,8 +281,7 @@ mapping_member(
 {
     struct mapping_table *t = e->map;
     mapping_push_begin(e, seq, vni, NULL);
-    bool usable =
-        !ip_is_none(vtep) && !ip_equal(vtep, &e->conf.vtep) && vni && vni <= VNI_MAX;
+    bool usable = !ip_is_none(vtep) && !ip_equal(vtep, &e->conf.vtep) && vni <= VNI_MAX;
     if (add && seq && !in_use(t, vni))
         usable = false; /* on its way when we unsubscribed */
     uint32_t vn = !usable ? 0 : add ? mapping_vn_get(t, vni) : mapping_vn_find(t, vni);
@@ -325,7 +334,7 @@ mapping_snapshot(struct edge *e, uint32_t vni, bool begin, uint64_t seq)
 {
     struct mapping_table *t = e->map;
     mapping_push_begin(e, seq, vni, NULL);
-    uint32_t vn = vni && vni <= VNI_MAX ? mapping_vn_get(t, vni) : 0;
+    uint32_t vn = vni <= VNI_MAX ? mapping_vn_get(t, vni) : 0;
     if (vn && begin) {
         vn_at(t, vn)->gen++;
         mapping_vn_put(t, vn);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Life of the registry, virtual networks, sessions and look-up. How ownership is decided
- * stands in registry_own.c, how subscribers are told in registry_push.c, who talks with
- * whom in registry_talkers.c.
+/* Life of the registry, virtual networks, sessions and look-up. How ownership is
+ * decided stands in registry_own.c, how subscribers are told in registry_push.c, who
+ * talks with whom in registry_talkers.c.
  *
  * After a start the mappings are nowhere: they come back by registration (K7, F13).
  * Until every NVE that was known before has registered again, or T_recover has passed,
@@ -120,7 +120,7 @@ registry_new(const struct registry_conf *conf, uint64_t now_us)
     uint32_t dead =
         c->max_mappings > UINT32_MAX / 4 ? UINT32_MAX / 2 : c->max_mappings * 2;
     keytab_init(&r->keys, sizeof(struct reg_ent), dead, c->seed);
-    slab_init(&r->vns, sizeof(struct reg_vn), c->max_vns);
+    slab_init(&r->vns, sizeof(struct reg_vn), c->max_vns + 1); /* and VN 0 */
     slab_init(&r->parts, sizeof(struct reg_part),
         c->max_mappings > 65536 ? c->max_mappings : 65536);
     slab_init(&r->nves, sizeof(struct reg_nve), c->max_nves);
@@ -135,6 +135,10 @@ registry_new(const struct registry_conf *conf, uint64_t now_us)
     map_init(&r->by_keysub, keysub_eq, r, c->seed + 6);
     map_init(&r->by_resv, resv_eq, r, c->seed + 7);
     reg_talks_open(r);
+    r->all = slab_get(&r->vns);
+    reg_vn(r, r->all)->rec.deleted = 1; /* nobody may name it */
+    uint32_t none = 0;
+    map_add(&r->by_vni, map_hash(&r->by_vni, &none, sizeof none), r->all);
     r->next_epoch = 1;
     return r;
 }
@@ -200,7 +204,7 @@ void
 reg_vn_release(struct registry *r, uint32_t h)
 {
     const struct reg_vn *v = h ? reg_vn(r, h) : NULL;
-    if (!v || !v->rec.deleted || v->ents.head || v->parts.head)
+    if (!v || h == r->all || !v->rec.deleted || v->ents.head || v->parts.head)
         return;
     uint32_t vni = v->rec.vni;
     map_del(&r->by_vni, map_hash(&r->by_vni, &vni, sizeof vni), h);
@@ -313,7 +317,7 @@ void
 registry_vn_count(
     const struct registry *r, uint32_t vni, uint32_t *mappings, uint32_t *members)
 {
-    uint32_t h = reg_vn_find(r, vni);
+    uint32_t h = vni ? reg_vn_find(r, vni) : 0;
     *mappings = *members = 0;
     if (!h)
         return;
@@ -517,6 +521,7 @@ registry_nve_up(struct registry *r, const char *name, const struct ip *vtep,
         nve_stop(r, h, true);
     if (!ip_equal(&n->vtep, vtep)) {
         nve_expire(r, h, true); /* its mappings named a place where nobody is */
+        reg_nve_moved(r, h);
         nve_place(r, h, vtep);
     }
     n->up = 1;
@@ -526,6 +531,7 @@ registry_nve_up(struct registry *r, const char *name, const struct ip *vtep,
     /* What this session does not name again by then is gone, end of registration or
      * not. */
     timers_set(&r->timers, &n->stale, now_us + r->conf.stale_us, REG_T_STALE, h);
+    reg_nve_join(r, h);
     if (!n->known && !foreign) {
         n->known = 1;
         if (r->recovering)
@@ -772,7 +778,7 @@ registry_each_nve(const struct registry *r, uint32_t *it, struct registry_nve_vi
         .acked = n->acked,
     };
     for (uint32_t i = n->parts; i; i = reg_part(r, i)->nnext)
-        v->n_vns += reg_part(r, i)->member;
+        v->n_vns += reg_part(r, i)->vn != r->all && reg_part(r, i)->member;
     return true;
 }
 

@@ -38,7 +38,8 @@ struct reg_list {
 struct reg_vn {
     struct vn_rec rec;                   /* deleted: kept for the epochs it remembers */
     struct reg_list ents, parts;
-    uint32_t n_live, n_no4, n_no6;       /* live mappings, and those without such an address */
+    uint32_t n_live, n_no4, n_no6;       /* live mappings, and those whose such
+                                          * addresses are not all known */
     uint32_t n_subs;
     uint32_t waits, waits_tail;          /* confirmations, in order of change */
 };
@@ -127,6 +128,8 @@ struct registry {
     uint32_t ready, ready_tail;          /* NVEs */
     uint32_t talk_head, talk_tail;       /* least recent first */
     uint32_t uid, store_id, hwm_id;
+    uint32_t all;                        /* VN 0, in nobody's list: every session takes part, for
+                                          * its tunnel endpoint alone (K11) */
     uint64_t change, stamp;
     uint64_t next_epoch, epoch_limit, hwm_want;
     bool loaded, recovering;
@@ -186,6 +189,8 @@ bool reg_key_sub(struct registry *r, uint32_t nve, uint32_t vni, const struct ma
 void reg_key_owed(struct registry *r);                    /* recovery has ended */
 void reg_nve_quiet(struct registry *r, uint32_t nve);     /* session gone: nothing in flight */
 void reg_nve_ready(struct registry *r, uint32_t nve);
+void reg_nve_join(struct registry *r, uint32_t nve);      /* told of every other endpoint, and they of it */
+void reg_nve_moved(struct registry *r, uint32_t nve);     /* another endpoint: lists of members anew */
 void reg_confirm(struct registry *r, uint32_t ent);       /* REG_CONFIRM now or later */
 bool reg_push(struct registry *r, struct registry_out *out);
 

@@ -427,11 +427,10 @@ registry_ack(struct registry *r, uint32_t nve, uint64_t seq, uint64_t now_us)
 /* ---- subscriptions of a VN ---- */
 
 static void
-part_subscribe(struct registry *r, uint32_t nve, uint32_t vni, enum reg_sub what)
+part_subscribe(struct registry *r, uint32_t nve, uint32_t vn, enum reg_sub what)
 {
     struct reg_nve *n = reg_nve_live(r, nve);
-    uint32_t vn = reg_vn_find(r, vni);
-    if (!n || n->foreign || !vn || reg_vn(r, vn)->rec.deleted)
+    if (!n || n->foreign || !vn || (reg_vn(r, vn)->rec.deleted && vn != r->all))
         return;
     uint32_t h = reg_part_get(r, vn, nve);
     if (!h)
@@ -458,14 +457,14 @@ void
 registry_subscribe(struct registry *r, uint32_t nve, uint32_t vni, uint64_t now_us)
 {
     r->now_us = now_us;
-    part_subscribe(r, nve, vni, REG_SUB_ALL);
+    part_subscribe(r, nve, vni ? reg_vn_find(r, vni) : 0, REG_SUB_ALL);
 }
 
 void
 registry_watch(struct registry *r, uint32_t nve, uint32_t vni, uint64_t now_us)
 {
     r->now_us = now_us;
-    part_subscribe(r, nve, vni, REG_SUB_MEMBERS);
+    part_subscribe(r, nve, vni ? reg_vn_find(r, vni) : 0, REG_SUB_MEMBERS);
 }
 
 void
@@ -487,12 +486,35 @@ void
 registry_unsubscribe(struct registry *r, uint32_t nve, uint32_t vni, uint64_t now_us)
 {
     r->now_us = now_us;
-    uint32_t vn = reg_vn_find(r, vni);
+    uint32_t vn = vni ? reg_vn_find(r, vni) : 0;
     uint32_t h = vn && reg_nve_live(r, nve) ? reg_part_find(r, vn, nve) : 0;
     if (!h)
         return;
     reg_part_unsubscribe(r, h);
     reg_part_update(r, h);
+}
+
+/* The first packet of an edge that is new in a VN may overtake the push that says so:
+ * its endpoint is known to all from the beginning of its session (K11). Joined before
+ * it can subscribe to anything, so this list is the first thing it hears. */
+void
+reg_nve_join(struct registry *r, uint32_t nve)
+{
+    part_subscribe(r, nve, r->all, REG_SUB_MEMBERS);
+}
+
+/* Pushes name the endpoint of the moment when they leave: who was told of the old one
+ * forgets it at the end of a new list. */
+void
+reg_nve_moved(struct registry *r, uint32_t nve)
+{
+    for (uint32_t h = reg_nve(r, nve)->parts; h; h = reg_part(r, h)->nnext)
+        for (uint32_t i = reg_vn(r, reg_part(r, h)->vn)->parts.head; i;
+             i = reg_part(r, i)->next)
+            if (reg_part(r, i)->subscribed) {
+                reg_part(r, i)->snap = SNAP_DUE;
+                part_work(r, i);
+            }
 }
 
 /* ---- subscriptions of a key (K8) ---- */

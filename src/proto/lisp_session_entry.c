@@ -92,8 +92,11 @@ fill_confirm(struct rd *r, struct lisp_session_event *ev)
 static enum lisp_err
 fill_snapshot(struct lisp_session *s, struct lisp_session_event *ev)
 {
-    enum lisp_err err = fill_vni(&s->body, ev);
+    ev->vni = rd_u32(&s->body); /* 0: of all NVEs */
     ev->seq = rd_u64(&s->body);
+    enum lisp_err err = s->body.err          ? LISP_ERR_SHORT
+                        : ev->vni <= VNI_MAX ? LISP_OK
+                                             : LISP_ERR_EID;
     if (!err && ev->seq != ++s->rx_seq)
         err = LISP_ERR_MANY;
     return err;

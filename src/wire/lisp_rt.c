@@ -329,7 +329,7 @@ lisp_rt_member_get(struct rd *r, struct lisp_rt_member *m)
     m->vni = rd_u32(r);
     m->gone = rd_u8(r) & 1;
     enum lisp_err err = lisp_ip_get(r, &m->vtep);
-    if (!err && (!m->vni || m->vni > VNI_MAX || ip_is_none(&m->vtep)))
+    if (!err && (m->vni > VNI_MAX || ip_is_none(&m->vtep)))
         err = LISP_ERR_EID;
     return done(r, err);
 }

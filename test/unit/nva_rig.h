@@ -31,6 +31,8 @@ struct rig_nve {
     struct lisp_session_event seen[SEEN];
     unsigned n_seen;
     uint64_t last_seq;
+    struct ip known[NVES]; /* endpoints of the others */
+    unsigned n_known, n_lists;
 };
 struct rig_write { /* one row that reached the disk */
     struct nva_out o;
@@ -142,6 +144,39 @@ rig_out(struct rig *r, const struct nva_out *o)
     }
 }
 
+static inline bool
+rig_knows(const struct rig_nve *v, const struct ip *vtep)
+{
+    for (unsigned i = 0; i < v->n_known; i++)
+        if (ip_equal(&v->known[i], vtep))
+            return true;
+    return false;
+}
+
+/* What is said of VN 0 is kept apart. */
+static inline bool
+rig_endpoints(struct rig_nve *v, const struct lisp_session_event *ev)
+{
+    if (ev->vni || ev->seq == 0)
+        return false;
+    if (ev->type == LISP_SEV_SNAPSHOT_BEGIN) {
+        assert_int_equal(ev->seq, 1);
+        v->n_known = 0;
+    } else if (ev->type == LISP_SEV_SNAPSHOT_END) {
+        v->n_lists++;
+    } else if (ev->type != LISP_SEV_MEMBER) {
+        return false;
+    } else if (!ev->gone && !rig_knows(v, &ev->vtep)) {
+        assert_true(v->n_known < NVES);
+        v->known[v->n_known++] = ev->vtep;
+    } else if (ev->gone) {
+        for (unsigned i = 0; i < v->n_known; i++)
+            if (ip_equal(&v->known[i], &ev->vtep))
+                v->known[i] = v->known[--v->n_known];
+    }
+    return true;
+}
+
 /* All that the NVE's machine has to say; true when there was something. */
 static inline bool
 rig_nve_pull(struct rig *r, struct rig_nve *v)
@@ -186,8 +221,10 @@ rig_nve_pull(struct rig *r, struct rig_nve *v)
             break;
         }
         case LISP_SOUT_EVENT:
-            assert_true(v->n_seen < SEEN);
-            v->seen[v->n_seen++] = o.event;
+            if (!rig_endpoints(v, &o.event)) {
+                assert_true(v->n_seen < SEEN);
+                v->seen[v->n_seen++] = o.event;
+            }
             if (o.event.seq && o.event.type != LISP_SEV_ACK) {
                 v->last_seq = o.event.seq;
                 if (!v->lazy)

@@ -315,6 +315,54 @@ test_snapshot(void **state)
     assert_false(fake_member(VN, v2));
 }
 
+/* K11: endpoints of all NVEs come as VN 0, and stay known as long as that list or a
+ * mapping names them. */
+static void
+test_endpoints(void **state)
+{
+    (void)state;
+    struct ip v2 = ip_v4(0x0a000002), v3 = ip_v4(0x0a000003);
+    mapping_vn(&F.e, VN, true);
+    mapping_snapshot(&F.e, 0, true, 1);
+    mapping_member(&F.e, 0, &v2, true, 2);
+    mapping_member(&F.e, 0, &v3, true, 3);
+    mapping_snapshot(&F.e, 0, false, 4);
+    fake_run();
+    assert_int_equal(F.ack, 4);
+    assert_false(mapping_synced(&F.e)); /* the VN's own list is still to come */
+    assert_true(fake_member(0, v2) && fake_member(0, v3));
+    remote_set(rec_n(VN, 1, 2, 5), 5, NULL);
+    mapping_member(&F.e, VN, &v2, true, 6);
+    struct mapping_rec gone = rec_n(VN, 1, 2, 5);
+    mapping_remote_del(&F.e, &gone, 7);
+    mapping_member(&F.e, VN, &v2, false, 8);
+    fake_run();
+    assert_true(fake_member(0, v2) && !fake_member(VN, v2));
+    remote_set(rec_n(VN, 1, 2, 6), 9, NULL);
+    mapping_member(&F.e, 0, &v2, false, 10);
+    mapping_member(&F.e, 0, &v3, false, 11);
+    fake_run();
+    assert_true(fake_member(0, v2) && !fake_member(0, v3));
+    mapping_member(&F.e, 0, &v2, true, 12);
+    mapping_vn(&F.e, VN, false);
+    fake_run();
+    assert_true(fake_member(0, v2));
+    /* A new session names it no more, at once or by its end. */
+    mapping_session(&F.e, false);
+    mapping_session(&F.e, true);
+    fake_run();
+    assert_true(fake_member(0, v2));
+    mapping_snapshot(&F.e, 0, true, 21);
+    mapping_member(&F.e, 0, &v3, true, 22);
+    mapping_snapshot(&F.e, 0, false, 23);
+    fake_run();
+    assert_int_equal(F.ack, 23);
+    assert_true(fake_member(0, v3) && !fake_member(0, v2));
+    mapping_member(&F.e, 0, &v3, false, 24);
+    fake_run();
+    assert_int_equal(F.n_member, 0);
+}
+
 static void
 test_session_lost(void **state)
 {
@@ -446,7 +494,8 @@ test_acknowledgement(void **state)
     assert_int_equal(F.ack, 1);
 }
 
-/* A VN that is pulled: its members are awaited, and taken before anybody stands in it. */
+/* A VN that is pulled: its members are awaited, and taken before anybody stands in it.
+ */
 static void
 test_watch(void **state)
 {
@@ -721,6 +770,7 @@ main(void)
         T(test_tombstone),
         T(test_addresses),
         T(test_snapshot),
+        T(test_endpoints),
         T(test_session_lost),
         T(test_negative),
         T(test_acknowledgement),

@@ -3,7 +3,8 @@
  * with the recorded disk (K7), and what bad peers get. */
 #include "nva_rig.h"
 
-/* K11: who pulls a VN's mappings hears of its members, or it would drop their frames. */
+/* K11: who pulls a VN's mappings hears of its members, or it would drop their frames.
+ */
 static void
 test_members_alone(void **state)
 {
@@ -24,6 +25,30 @@ test_members_alone(void **state)
     lisp_session_subscribe(b->s, 5000);
     rig_run(r);
     assert_int_equal(rig_count(b, LISP_SEV_NOTIFY), 2);
+    rig_free(r);
+}
+
+/* K11: an edge takes the first packet of one that is new in a VN, however late it hears
+ * of that: every endpoint is known from the beginning of the session. */
+static void
+test_endpoints(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    rig_start(r);
+    struct rig_nve *a = rig_nve(r, 0);
+    assert_int_equal(a->n_lists, 1);
+    assert_int_equal(a->n_known, 0);
+    struct rig_nve *b = rig_nve(r, 1);
+    rig_run(r);
+    assert_true(a->n_known == 1 && rig_knows(a, &b->vtep));
+    assert_true(b->n_known == 1 && rig_knows(b, &a->vtep));
+    /* A restart of the authority tells it anew. */
+    rig_kill(r);
+    rig_start(r);
+    rig_pass(r, 20000000);
+    assert_int_equal(a->n_lists, 2);
+    assert_true(rig_knows(a, &b->vtep) && rig_knows(b, &a->vtep));
     rig_free(r);
 }
 
@@ -489,6 +514,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_register_and_push),
         cmocka_unit_test(test_members_alone),
+        cmocka_unit_test(test_endpoints),
         cmocka_unit_test(test_migration),
         cmocka_unit_test(test_confirmation_waits),
         cmocka_unit_test(test_restart),

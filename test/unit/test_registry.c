@@ -23,6 +23,7 @@ struct sub {
     struct seen keys[KEYS];
     bool member[N_VN][N_NVE + 1], member_named[N_VN][N_NVE + 1];
     bool subscribed[N_VN], complete[N_VN], began[N_VN];
+    bool known[N_NVE + 1], known_named[N_NVE + 1]; /* endpoints, whatever their VNs */
     uint32_t n_notify, n_negative, n_who_has, n_confirm, n_snapshots;
     struct mapping_rec confirmed, negative;
     uint64_t acked;
@@ -88,6 +89,27 @@ rec_n(uint32_t vn, uint32_t n, uint64_t epoch)
     return r;
 }
 
+/* The endpoints of all NVEs: first of all in a session, before anything else (K11). */
+static void
+apply_known(struct sub *s, const struct registry_out *o)
+{
+    if (o->type == REG_SNAPSHOT) {
+        if (!o->del)
+            memset(s->known_named, 0, sizeof s->known_named);
+        for (uint32_t i = 1; o->del && i <= N_NVE; i++)
+            s->known[i] &= s->known_named[i];
+        return;
+    }
+    for (uint32_t i = 1; i <= N_NVE; i++) {
+        struct ip v = vtep_n(i);
+        if (ip_equal(&v, &o->rec.owner)) {
+            assert_ptr_not_equal(s, &S[i]);
+            s->known[i] = !o->del;
+            s->known_named[i] = true;
+        }
+    }
+}
+
 static void
 apply(const struct registry_out *o)
 {
@@ -102,6 +124,10 @@ apply(const struct registry_out *o)
         s->seq = o->seq;
     }
     uint32_t vn = o->rec.vni - 5000;
+    if (o->rec.vni == 0 && (o->type == REG_SNAPSHOT || o->type == REG_MEMBER)) {
+        apply_known(s, o);
+        return;
+    }
     switch ((enum registry_out_type)o->type) {
     case REG_NOTIFY: {
         struct seen *k = &s->keys[key_of(&o->rec)];
@@ -807,6 +833,73 @@ test_session_lost(void **state)
     check_sub(2, true);
 }
 
+/* K11: an endpoint is known to every session from the first thing it is told until its
+ * NVE is gone, in no VN at all; a lost session is not gone yet. */
+static void
+test_endpoints(void **state)
+{
+    (void)state;
+    for (uint32_t i = 1; i <= N_NVE; i++)
+        for (uint32_t j = 1; j <= N_NVE; j++)
+            assert_int_equal(S[i].known[j], i != j);
+    uint32_t it = 0;
+    struct registry_nve_view v;
+    while (registry_each_nve(R, &it, &v))
+        assert_int_equal(v.n_vns, 0);
+    /* Lost, and back: nobody is told anything. */
+    uint64_t seq = S[2].seq;
+    registry_nve_down(R, S[1].nve, now);
+    S[1].nve = 0;
+    tick(19000000);
+    up(1);
+    run();
+    assert_int_equal(S[2].seq, seq);
+    assert_true(S[2].known[1] && S[1].known[2]);
+    assert_int_equal(S[1].n_snapshots, 0); /* of VNs */
+    /* Lost for too long, and ended cleanly. */
+    registry_nve_down(R, S[1].nve, now);
+    S[1].nve = 0;
+    tick(19000000);
+    assert_true(S[2].known[1]);
+    tick(2000000);
+    assert_false(S[2].known[1]);
+    up(1);
+    run();
+    assert_true(S[2].known[1]);
+    registry_nve_bye(R, S[1].nve, now);
+    S[1].nve = 0;
+    run();
+    assert_false(S[2].known[1]);
+    /* Another endpoint of the same NVE, which also is in a VN: the old one is
+     * forgotten. */
+    up(1);
+    subscribe(1, 0);
+    subscribe(2, 0);
+    run();
+    assert_true(S[2].known[1] && S[2].member[0][1]);
+    struct ip moved = vtep_n(99);
+    uint32_t again = registry_nve_up(R, "nve1", &moved, false, now);
+    assert_int_equal(again, S[1].nve);
+    memset(&S[1], 0, sizeof S[1]);
+    S[1].nve = again;
+    run();
+    assert_false(S[2].known[1] || S[2].member[0][1]);
+    /* Nobody may name that network. */
+    struct mapping_rec rec = rec_n(0, 1, 0);
+    rec.vni = 0;
+    assert_int_equal(reg(2, rec, true)->reason, REG_NO_VN);
+    seq = S[2].seq;
+    registry_subscribe(R, S[2].nve, 0, now);
+    registry_unsubscribe(R, S[2].nve, 0, now);
+    assert_false(registry_vn_del(R, 0, now));
+    assert_null(registry_vn(R, 0, NULL));
+    run();
+    assert_int_equal(S[2].seq, seq);
+    up(1);
+    run();
+    assert_true(S[2].known[1]);
+}
+
 static void
 restart(void)
 {
@@ -1187,6 +1280,7 @@ main(void)
         T(test_talkers),
         T(test_vns),
         T(test_session_lost),
+        T(test_endpoints),
         T(test_recovery),
         T(test_property_grants),
         T(test_property_owner),
