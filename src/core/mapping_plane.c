@@ -132,7 +132,8 @@ mapping_remote_set(
     mapping_push_begin(e, seq, rec->vni, &rec->mac);
     enum mapping_verdict verdict = remote_apply(e, rec, seq, att);
     mapping_push_end(e);
-    if (verdict == MAPPING_STALE || verdict == MAPPING_CONFLICT) {
+    bool echo = ip_equal(&rec->owner, &e->conf.vtep);
+    if (!echo && (verdict == MAPPING_STALE || verdict == MAPPING_CONFLICT)) {
         char mac[MAC_STR], ip[IP_STR];
         edge_count(e, EDGEC_STALE_MAPS);
         log_dbg("mapping", "vni=%u mac=%s owner=%s epoch=%llu %s", rec->vni,
@@ -161,7 +162,9 @@ mapping_remote_del(struct edge *e, const struct mapping_rec *rec, uint64_t seq)
         }
     }
     mapping_push_end(e);
-    if (verdict == MAPPING_STALE)
+    /* Our own coming back, or nothing but a number to acknowledge: nobody is late. */
+    bool echo = ip_equal(&rec->owner, &e->conf.vtep) || mac_is_none(&rec->mac);
+    if (verdict == MAPPING_STALE && !echo)
         edge_count(e, EDGEC_STALE_MAPS);
     return verdict;
 }

@@ -363,6 +363,33 @@ test_endpoints(void **state)
     assert_int_equal(F.n_member, 0);
 }
 
+/* What we said ourselves is nobody's stale word. */
+static void
+test_echo(void **state)
+{
+    (void)state;
+    struct ip self = F.e.conf.vtep;
+    struct mapping_rec mine = rec_n(VN, 9, 1, 2), none = {.vni = VN};
+    mine.owner = self;
+    mapping_vn(&F.e, VN, true);
+    local_set(9, ATT, 3);
+    mapping_remote_set(&F.e, &mine, 1, NULL);
+    mapping_remote_del(&F.e, &mine, 2);
+    mapping_local_clear(&F.e, VN, &mine.mac, ATT, false);
+    mapping_remote_set(&F.e, &mine, 3, NULL);
+    mapping_remote_del(&F.e, &mine, 4);
+    mapping_remote_del(&F.e, &none, 5); /* only to be acknowledged */
+    fake_run();
+    assert_int_equal(F.ack, 5);
+    assert_int_equal(F.e.counters[EDGEC_STALE_MAPS], 0);
+    local_set(9, ATT, 3);
+    mapping_remote_set(&F.e,
+        &(struct mapping_rec){
+            .vni = VN, .mac = mine.mac, .owner = ip_v4(0x0a000002), .epoch = 1},
+        6, NULL);
+    assert_int_equal(F.e.counters[EDGEC_STALE_MAPS], 1);
+}
+
 static void
 test_session_lost(void **state)
 {
@@ -771,6 +798,7 @@ main(void)
         T(test_addresses),
         T(test_snapshot),
         T(test_endpoints),
+        T(test_echo),
         T(test_session_lost),
         T(test_negative),
         T(test_acknowledgement),
