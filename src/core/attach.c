@@ -77,6 +77,7 @@ attach_close(struct edge *e)
         for (uint32_t x = att_at(e, h)->txn; x; x = txn_at(e, x)->queued) {
             list_free_ips(e, txn_at(e, x)->staged);
             mem_free(txn_at(e, x)->copy);
+            mem_free(txn_at(e, x)->held);
         }
     }
     map_done(&t->by_id);

@@ -236,7 +236,9 @@ test_long_answer(void **state)
     getrusage(RUSAGE_SELF, &a);
     assert_int_equal(with_child(&sv, all_rows), 0);
     getrusage(RUSAGE_SELF, &b);
+#ifndef __SANITIZE_ADDRESS__ /* it keeps what was freed, and so counts it */
     assert_true(b.ru_maxrss - a.ru_maxrss < 4096); /* of 6 MB */
+#endif
     assert_int_equal(sv.n_done, 1);
     assert_int_equal(with_child(&sv, some_rows), 0);
     TURN_UNTIL(sv.l, sv.n_done == 2); /* the client left in the middle */
