@@ -5,6 +5,7 @@
  * of a VLAN. Local copies are made untagged, before the one for the uplink gets its tag.
  * With reflective relay (K10) the edge switches everything, also between two VMs here. */
 #include <linux/bpf.h>
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
@@ -74,9 +75,14 @@ to_uplink(struct __sk_buff *skb, struct tes_counters *n, __u32 uplink, __u16 tci
 }
 
 static __always_inline int
-to_vm(const struct tes_mac *to)
+to_vm(struct __sk_buff *skb, const struct tes_mac *to)
 {
-    return to->peer ? bpf_redirect_peer(to->ifindex, 0) : bpf_redirect(to->ifindex, 0);
+    if (!to->peer)
+        return bpf_redirect(to->ifindex, 0);
+    /* Kernels before 6.15 keep the verdict of the device it came in by: another host's. */
+    if (skb->pkt_type != PACKET_HOST)
+        bpf_skb_change_type(skb, PACKET_HOST);
+    return bpf_redirect_peer(to->ifindex, 0);
 }
 
 /* What the flood needs, in skb->cb: it crosses tail calls. */
@@ -179,7 +185,7 @@ vm(struct __sk_buff *skb)
             if (to->ifindex == ifindex)
                 return drop(n, TESC_DROP_UNKNOWN);
             n->c[TESC_LOCAL]++;
-            return to_vm(to);
+            return to_vm(skb, to);
         }
     }
     return to_uplink(skb, n, v->uplink, tci);
@@ -240,7 +246,7 @@ uplink(struct __sk_buff *skb)
     if (bpf_skb_vlan_pop(skb))
         return drop(n, TESC_DROP_ERROR);
     n->c[TESC_VM_TX]++;
-    return to_vm(to);
+    return to_vm(skb, to);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";
