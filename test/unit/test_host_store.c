@@ -480,7 +480,13 @@ test_full_and_read_only(void **state)
     assert_int_equal(ftruncate(fd, 0), 0);
     close(fd);
     assert_int_equal(result_of(s, store_put_vn(s, &blue, &err), NULL), 0);
-    assert_int_equal(grant(s, 0), 101);
+    /* The refused grant asked the disk once more, maybe while it was still full: that
+     * failure is told once. */
+    rc = store_epoch_grant(s, 0, &e);
+    assert_true(rc == 0 || rc == -EAGAIN || rc == -ENOSPC);
+    if (rc)
+        e = grant(s, 0);
+    assert_int_equal(e, 101);
     store_close(s);
     s = must_open(&seen, 100);
     assert_int_equal(seen.n_vns, 2);
