@@ -625,8 +625,8 @@ claims_cancel(struct registry *r, uint32_t nve, const struct mapping_rec *rec)
     }
 }
 
-/* Only by the owner, however late it comes (E4, F3); of a router without a session, whose
- * words may overtake each other, also only of the epoch that stands. */
+/* Only by the owner, however late it comes (E4, F3); of a router without a session,
+ * whose words may overtake each other, also only of the epoch that stands. */
 void
 registry_withdraw(struct registry *r, uint32_t nve, uint64_t ref,
     const struct mapping_rec *rec, uint64_t now_us)
