@@ -31,6 +31,8 @@ static const char *const op_names[DP_N_OPS] = {
     [DP_MEMBER_DEL] = "member-del",
     [DP_NEG_SET] = "neg-set",
     [DP_NEG_DEL] = "neg-del",
+    [DP_HOLD_SET] = "hold-set",
+    [DP_HOLD_DEL] = "hold-del",
     [DP_FRAME] = "frame",
 };
 

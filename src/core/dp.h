@@ -24,6 +24,7 @@ enum dp_op_type {
     DP_NEIGH_SET, DP_NEIGH_DEL,
     DP_MEMBER_SET, DP_MEMBER_DEL,
     DP_NEG_SET, DP_NEG_DEL,
+    DP_HOLD_SET, DP_HOLD_DEL,            /* frames for a VM that is on its way (K12, D6) */
     DP_FRAME,
     DP_N_OPS
 };
@@ -86,6 +87,17 @@ struct dp_op {
             struct ip ip;
             uint64_t hold_us;
         } neg;
+        struct {                         /* (vni, mac): from SET on, unicast frames for it that come
+                                          * from the overlay, or that the FDB would send to a local
+                                          * VAP, wait in one queue; what the FDB sends elsewhere from
+                                          * a local port goes on. A full queue drops its oldest. */
+            uint32_t vni;
+            struct mac mac;
+            uint8_t drain;               /* DEL: 1 = release in order to where the FDB says by then,
+                                          * and later frames behind them (D6); 0 = drop what waits */
+            uint32_t frames, octets;     /* SET: limits; frames 0 = nothing is kept, all dropped */
+            uint64_t max_us;             /* SET: the longest that a frame waits */
+        } hold;
         struct {                         /* send one Ethernet frame (without tag, without FCS) */
             uint32_t port;               /* != 0: out of (port, vid); else into the overlay ... */
             uint16_t vid;
@@ -104,6 +116,8 @@ enum dp_event_type {
     DP_EV_SNOOP,                         /* ARP, ND or DHCP whose sender address is not known (K8) */
     DP_EV_ND,                            /* Neighbor Solicitation that needs a person in core (K14) */
     DP_EV_NATIVE,                        /* reserved for untagged policies */
+    DP_EV_RELAYED,                       /* first frames relayed of (ip = sender's VTEP, vni, dst):
+                                          * that NVE is to ask again (D5); rate limited */
     DP_N_EVENTS
 };
 struct dp_event {
@@ -130,6 +144,8 @@ struct dp_event {
     X(BUM, "bum", "broadcast, unknown and multicast frames replicated")                 \
     X(BUM_COPIES, "bum_copies", "copies made by replication")                           \
     X(RELAYED, "relayed", "frames relayed to a VM's new NVE")                           \
+    X(HELD, "held", "frames kept for a VM that is on its way (K12)")                    \
+    X(RELEASED, "released", "kept frames sent on, in order")                            \
     X(NATIVE_PASSED, "native_passed", "untagged frames handed to this host's stack")    \
     X(SIGNALLING, "signalling", "ECP and LLDP frames handed to the daemon")             \
     X(ABSORBED, "absorbed", "ARP and ND that needed neither answer nor flooding (K18)") \
@@ -146,6 +162,7 @@ struct dp_event {
     X(DROP_NO_VN, "drop_no_vn", "VNI not known here")                                   \
     X(DROP_SPLIT, "drop_split", "overlay to overlay without a tombstone (D1)")          \
     X(DROP_HAIRPIN, "drop_hairpin", "would go back to its port, no reflective relay")   \
+    X(DROP_HELD, "drop_held", "kept too long, too many, or for a VM that did not come") \
     X(DROP_TTL, "drop_ttl", "outer TTL used up by relaying")                            \
     X(DROP_MTU, "drop_mtu", "larger than the VN's MTU")                                 \
     X(DROP_RATE, "drop_rate", "BUM rate limit of the VSI")                              \

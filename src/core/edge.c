@@ -501,6 +501,27 @@ edge_who_has(struct edge *e, uint32_t vni, const struct ip *ip, uint64_t now_us)
 }
 
 void
+edge_reserved(struct edge *e, const struct mapping_rec *rec, uint64_t now_us)
+{
+    e->now_us = now_us;
+    (void)rec;
+}
+
+void
+edge_smr(struct edge *e, uint32_t vni, const struct mac *mac, const struct ip *from,
+    uint64_t now_us)
+{
+    struct mapping_rec rec;
+    e->now_us = now_us;
+    if (mapping_find(e, vni, mac, NULL, &rec, NULL) && ip_equal(&rec.owner, from)) {
+        struct edge_out *o = edge_emit(e, EDGE_QUERY);
+        o->u.query.vni = vni;
+        o->u.query.mac = *mac;
+        edge_count(e, EDGEC_QUERIES);
+    }
+}
+
+void
 edge_dp_event(struct edge *e, const struct dp_event *ev, uint64_t now_us)
 {
     struct arp_learned l;

@@ -54,7 +54,7 @@ enum edge_setting {                      /* index of edge_settings[]: the docume
     SET_TAG_HOLD_US, SET_PUBLISH_US, SET_FLAP_US, SET_LEARN_AGE_US, SET_NEG_US,
     SET_MISS_WAIT_US, SET_BUM_PPS, SET_BUM_BURST, SET_MAX_ATTACHMENTS, SET_MAX_PER_PORT,
     SET_MAX_LEARNED, SET_MAX_MAPPINGS, SET_MAX_VNS, SET_MAX_IPS, SET_STALE_US,
-    SET_RETRY_US, SET_CONFIRM_US, SET_N
+    SET_RETRY_US, SET_CONFIRM_US, SET_HOLD_FRAMES, SET_HOLD_OCTETS, SET_HOLD_US, SET_N
 };
 extern const struct setting edge_settings[SET_N];
 
@@ -70,6 +70,7 @@ enum edge_out_type {
     EDGE_MAP_ACK,                        /* seq: everything up to this push is set in the data plane (K5) */
     EDGE_ANSWER,                         /* answer */
     EDGE_NOTICE,                         /* notice */
+    EDGE_SMR,                            /* smr: tell that NVE that its mapping is old (D5) */
     EDGE_N_OUTS
 };
 struct edge_out {
@@ -99,6 +100,11 @@ struct edge_out {
             uint8_t members_only;        /* whom to take frames from (K11); mappings are pulled */
         } sub;
         uint64_t seq;
+        struct {
+            uint32_t vni;
+            struct mac mac;
+            struct ip to;                /* VTEP of the NVE that sent us the VM's frames */
+        } smr;
         struct tns_response answer;
         struct tns_notice notice;
     } u;
@@ -145,6 +151,14 @@ void edge_map_negative(struct edge *e, uint32_t vni, const struct mac *mac,
 void edge_map_snapshot(struct edge *e, uint32_t vni, bool begin, uint64_t seq, uint64_t now_us);
 void edge_member(struct edge *e, uint32_t vni, const struct ip *vtep, bool add, uint64_t seq,
     uint64_t now_us);                    /* an NVE joined or left the VN */
+/* The authority says that an epoch of one of our keys is reserved (K4): a migration to
+ * rec->owner has begun at rec->epoch. Nothing changes yet; once the VM is paused here, its
+ * frames may go there, because that NVE holds them and relays none (D3, D4). */
+void edge_reserved(struct edge *e, const struct mapping_rec *rec, uint64_t now_us);
+/* The NVE `from` says that it relays what we send to (vni, mac): ask the authority, at a
+ * bounded rate, and only when we do send there (D5, RFC 8014 section 6). */
+void edge_smr(struct edge *e, uint32_t vni, const struct mac *mac, const struct ip *from,
+    uint64_t now_us);
 /* Distributed replies (S4-32): do we own it? true and *rec (borrowed until the next call). */
 bool edge_answer_query(struct edge *e, uint32_t vni, const struct mac *mac,
     const struct ip *ip, struct mapping_rec *rec);

@@ -48,6 +48,9 @@ struct tns_request {
     uint8_t suspended;                   /* S bit: with IMMIGRATE_ASSO ends in SUSP (A14) */
     uint8_t has_epoch;                   /* epoch and migration_id were carried (K4) */
     uint8_t berth_station;               /* sender speaks Berth's org TLV (K3, K20) */
+    uint8_t hold;                        /* with EMIGRATE_PREPARE: the pause follows at once. From now
+                                          * on frames for the VM wait, or go to the target; those
+                                          * from it still pass (K12) */
     uint8_t confirm;                     /* answer when the far ends forward, too (K6 REMOTE) */
     uint32_t port;                       /* NVE port number */
     uint32_t cookie;                     /* the binding's handle; comes back in the answer */
@@ -69,6 +72,7 @@ struct tns_response {
     uint32_t port, cookie;
     struct vsiid id;
     uint64_t epoch, migration_id;
+    struct ip nve;                       /* our VTEP: the target that Emigrate may name (X5) */
     uint32_t mtu;                        /* of the VN; 0 unknown */
     uint16_t n_entries;
     const struct tns_entry *entries;     /* vid, ps, pcp, vni filled (S3-104, S3-105) */

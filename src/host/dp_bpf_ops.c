@@ -405,6 +405,9 @@ dp_bpf_apply(struct dp_bpf *dp, const struct dp_op *op)
     case DP_NEG_SET:
     case DP_NEG_DEL:
         return neg_op(dp, op);
+    case DP_HOLD_SET:
+    case DP_HOLD_DEL:
+        return 0;
     case DP_FRAME:
         return dp_frame_send(dp, op);
     case DP_N_OPS:

@@ -127,6 +127,7 @@ map_lisp_edge(struct map_lisp *m, const struct edge_out *out)
     case EDGE_JOURNAL:
     case EDGE_ANSWER:
     case EDGE_NOTICE:
+    case EDGE_SMR:
     case EDGE_N_OUTS:
         break;
     }

@@ -214,6 +214,7 @@ edge_pull(struct nve *n, struct nve_out *out)
     case EDGE_UNSUBSCRIBE:
     case EDGE_VN_LOOKUP:
     case EDGE_MAP_ACK:
+    case EDGE_SMR:
         if (n->lisp)
             map_lisp_edge(n->lisp, &e);
         else if (e.type == EDGE_VN_LOOKUP)

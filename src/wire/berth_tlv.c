@@ -47,7 +47,7 @@ static const char *const op_names[BERTH_N_OPS] = {"none", "preassoc", "assoc",
     "suspend", "resume", "emigrate", "immigrate", "terminate", "keepalive", "addresses",
     "notify"};
 static const char *const phase_names[BERTH_N_PHASES] = {
-    "none", "prepare", "commit", "pre", "asso"};
+    "none", "prepare", "commit", "pre", "asso", "hold"};
 static const char *const reason_names[BERTH_N_REASONS] = {"none",
     "failed authorization", "conflict of policies", "insufficient resources", "busy",
     "bad message", "no state", "invalid state", "moved", "unknown VN",

@@ -21,6 +21,7 @@ enum berth_op {
 enum berth_phase {
     BERTH_PHASE_NONE, BERTH_PHASE_PREPARE, BERTH_PHASE_COMMIT,   /* emigrate (A5) */
     BERTH_PHASE_PRE, BERTH_PHASE_ASSO,                           /* immigrate (S3-60) */
+    BERTH_PHASE_HOLD,                    /* emigrate: prepare, and the pause follows at once (K12) */
     BERTH_N_PHASES,
 };
 #define BERTH_FLAG_RESPONSE    0x01      /* from the NVE, about a request */

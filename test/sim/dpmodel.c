@@ -291,6 +291,9 @@ dp_apply(struct world *w, uint32_t nve, const struct dp_op *op)
             del(n, &k);
         break;
     }
+    case DP_HOLD_SET:
+    case DP_HOLD_DEL:
+        break;
     case DP_FRAME:
         send_frame(w, nve, op);
         break;

@@ -81,6 +81,11 @@ dp_op_hash(uint64_t h, const struct dp_op *op)
     case DP_NEG_DEL:
         h = hash_octets(mix(h, op->u.neg.vni), &op->u.neg.ip, 16);
         break;
+    case DP_HOLD_SET:
+    case DP_HOLD_DEL:
+        h = hash_octets(mix(h, op->u.hold.vni), &op->u.hold.mac, 6);
+        h = mix(h, op->u.hold.drain);
+        break;
     case DP_FRAME:
         h = mix(mix(h, op->u.frame.port), op->u.frame.vid);
         h = hash_octets(mix(h, op->u.frame.vni), op->u.frame.p, op->u.frame.size);

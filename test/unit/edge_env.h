@@ -257,6 +257,8 @@ env_dp(struct env *v, const struct dp_op *op)
     case DP_MEMBER_DEL:
     case DP_NEG_SET:
     case DP_NEG_DEL:
+    case DP_HOLD_SET:
+    case DP_HOLD_DEL:
     case DP_FRAME:
     case DP_N_OPS:
         break;
@@ -374,6 +376,7 @@ env_take(struct env *v, const struct edge_out *o)
         v->query = (struct mapping_rec){.vni = o->u.query.vni, .mac = o->u.query.mac};
         v->query.ips[0] = o->u.query.ip;
         break;
+    case EDGE_SMR:
     case EDGE_N_OUTS:
         break;
     }
@@ -451,6 +454,7 @@ env_complete(struct env *v, uint32_t i)
     case EDGE_MAP_ACK:
     case EDGE_ANSWER:
     case EDGE_NOTICE:
+    case EDGE_SMR:
     case EDGE_N_OUTS:
         break;
     }
