@@ -215,8 +215,9 @@ op_of(const struct vdp_request *rq)
         case BERTH_OP_RESUME:
             return TNS_RESUME;
         case BERTH_OP_EMIGRATE:
-            return rq->berth.phase == BERTH_PHASE_PREPARE ? TNS_EMIGRATE_PREPARE
-                                                          : TNS_EMIGRATE_COMMIT;
+            return rq->berth.phase == BERTH_PHASE_PREPARE || rq->berth.phase == BERTH_PHASE_HOLD
+                       ? TNS_EMIGRATE_PREPARE
+                       : TNS_EMIGRATE_COMMIT;
         case BERTH_OP_IMMIGRATE:
             return rq->type == VDP_ASSOC ? TNS_IMMIGRATE_ASSO : TNS_IMMIGRATE_PRE;
         case BERTH_OP_NONE:
@@ -350,7 +351,12 @@ request(struct tns_vdp *t, uint32_t port, const struct vdp_request *rq)
         q.has_epoch = rq->berth.epoch != 0;
         q.epoch = rq->berth.epoch;
         q.migration_id = rq->berth.migration;
-        q.peer_nve = ip_is_none(&rq->berth.target) ? rq->berth.source : rq->berth.target;
+        q.hold = q.op == TNS_EMIGRATE_PREPARE && rq->berth.phase == BERTH_PHASE_HOLD;
+        /* the other end of the move (X5): where it goes to, or where it comes from */
+        if (q.op == TNS_IMMIGRATE_PRE || q.op == TNS_IMMIGRATE_ASSO)
+            q.peer_nve = rq->berth.source;
+        else
+            q.peer_nve = rq->berth.target;
     }
     /* S3-80: three keep-alives and the wait for an answer must fit */
     const struct evb_timers *tm = &lldp_evb_state(t->ports[port].evb)->timers;
@@ -410,6 +416,7 @@ tns_vdp_answer(struct tns_vdp *t, const struct tns_response *r)
                     (r->unconfirmed ? BERTH_FLAG_UNCONFIRMED : 0);
     a.berth.epoch = r->epoch;
     a.berth.migration = r->migration_id;
+    a.berth.target = r->nve;
     a.berth.mtu = r->mtu > UINT16_MAX ? UINT16_MAX : (uint16_t)r->mtu;
     if (a.n_entries)
         a.berth.vni = r->entries[0].vni;

@@ -157,7 +157,12 @@ refusals(void **state)
     assert_int_equal(DECODE("\x01\x01\x0b\0\0"
                             "1234567812345678"),
         BERTH_TLV_VALUE);
-    assert_int_equal(DECODE("\x01\x01\x01\x05\0"
+    /* The last phase that is known, and the first that is not. */
+    assert_int_equal(DECODE("\x01\x01\x05\x05\0"
+                            "1234567812345678"),
+        BERTH_TLV_GOOD);
+    assert_int_equal(tlv.phase, BERTH_PHASE_HOLD);
+    assert_int_equal(DECODE("\x01\x01\x05\x06\0"
                             "1234567812345678"),
         BERTH_TLV_VALUE);
     assert_int_equal(DECODE(FIXED "\x02"), BERTH_TLV_LENGTH);
@@ -183,6 +188,7 @@ refusals(void **state)
     for (uint8_t i = 0; i < BERTH_N_REASONS; i++)
         assert_non_null(berth_reason_str(i));
     assert_string_equal(berth_op_str(BERTH_N_OPS), "?");
+    assert_string_equal(berth_phase_str(BERTH_PHASE_HOLD), "hold");
     assert_string_equal(berth_phase_str(BERTH_N_PHASES), "?");
 }
 
