@@ -3,8 +3,8 @@
 """A small data centre in network namespaces: the demo, the net tests and the benchmarks
 all use this one.
 
-            vm1   vm2                  vm3
-             |     |                    |        VMs: namespaces with a plain veth
+            vm1   vm2                  vm3       VMs: namespaces with a plain veth, or
+             |     |                    |        with a card that moves between servers
            [srv1: berth-tes]        [srv2: berth-tes]
                  | tagged link          |
             swp1 |                 swp1 |
@@ -24,6 +24,7 @@ import ctypes
 import json
 import os
 import secrets
+import select
 import shutil
 import signal
 import socket
@@ -145,8 +146,9 @@ class Wire:
 
 def program(name):
     """Path of one of our programs in the build directory."""
-    folder = {"berth-nve": "nve", "berth-tes": "tes", "berth-nva": "nva", "berth": "cli"}[name]
-    return os.path.join(BUILD, "src", folder, name)
+    folder = {"berth-nve": "src/nve", "berth-tes": "src/tes", "berth-nva": "src/nva",
+              "berth": "src/cli", "vnic": "lab", "probe": "lab"}[name]
+    return os.path.join(BUILD, folder, name)
 
 
 class Node:
@@ -199,6 +201,37 @@ class Node:
             raise LabError(f"{self.name}: ip: {done.stderr.strip()}")
 
 
+class Request:
+    """A request on a control socket that is under way."""
+
+    def __init__(self, daemon, request, timeout=10):
+        self.who = f"{daemon.program} on {daemon.node.name}"
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(timeout)
+        try:
+            self.sock.connect(daemon.control)
+            self.sock.sendall((json.dumps(request) + "\n").encode())
+        except BaseException:
+            self.sock.close()
+            raise
+
+    def finish(self):
+        """The rows and, last, the closing object."""
+        with self.sock:
+            rows, pending = [], b""
+            while True:
+                data = self.sock.recv(65536)
+                if not data:
+                    raise LabError(f"{self.who} closed its control socket")
+                pending += data
+                *lines, pending = pending.split(b"\n")
+                for line in lines:
+                    row = json.loads(line)
+                    rows.append(row)
+                    if "ok" in row:
+                        return rows
+
+
 class Daemon:
     """One of our daemons in a namespace, with its configuration, log and control socket."""
 
@@ -244,22 +277,7 @@ class Daemon:
 
     def call(self, request, timeout=10):
         """One request of the control socket; the rows and, last, the closing object."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
-            s.settimeout(timeout)
-            s.connect(self.control)
-            s.sendall((json.dumps(request) + "\n").encode())
-            rows, pending = [], b""
-            while True:
-                data = s.recv(65536)
-                if not data:
-                    raise LabError(f"{self.program} on {self.node.name} closed its control socket")
-                pending += data
-                *lines, pending = pending.split(b"\n")
-                for line in lines:
-                    row = json.loads(line)
-                    rows.append(row)
-                    if "ok" in row:
-                        return rows
+        return Request(self, request, timeout).finish()
 
     def rows(self, cmd, **arguments):
         """Rows of a listing; raises when the daemon refused."""
@@ -425,6 +443,143 @@ class Vm(Node):
         return 0, 0
 
 
+class Move:
+    """What one move of a VM was like; times are CLOCK_MONOTONIC in ns."""
+
+    def __init__(self, source, target):
+        self.source, self.target = source, target
+        self.paused_ns = self.resumed_ns = None
+        self.answers, self.lost_probes = {}, []
+
+    @property
+    def pause_s(self):
+        return (self.resumed_ns - self.paused_ns) / 1e9
+
+
+class MovingVm(Vm):
+    """A VM whose eth0 is a card of the program vnic: it can be paused, and run elsewhere.
+    What the guest sends while it is paused stays in the guest."""
+
+    # pause before start, always; what stands in a tuple goes out side by side
+    STEPS = ("pre", "prepare", "hold", "pause", ("commit", "asso"), "start", "terminate")
+
+    def __init__(self, lab, index, servers, vn="red", **kw):
+        super().__init__(lab, index, servers[0], **kw)
+        self.servers, self.vn, self.process = list(servers), vn, None
+
+    def plug(self, mtu):
+        self.process = subprocess.Popen(
+            [program("vnic"), self.ns, self.mac, str(mtu)]
+            + [f"{s.ns}:{self.ifname}" for s in self.servers],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        self.lab.note_process(self.process)
+        self._answer("open")
+
+    def _answer(self, what):
+        if not select.select([self.process.stdout], [], [], 10)[0]:
+            raise LabError(f"{self.name}: vnic says nothing to {what}")
+        line = self.process.stdout.readline()
+        if not line:
+            raise LabError(f"{self.name}: vnic ended with {self.process.wait()}")
+        answer = json.loads(line)
+        if not answer["ok"]:
+            raise LabError(f"{self.name}: vnic: {what}: {answer['error']}")
+        return answer
+
+    def card(self, what, server=None, *more):
+        """A command to the card; its answer."""
+        words = [what] + ([server.ns] if server else []) + list(more)
+        self.process.stdin.write(" ".join(words) + "\n")
+        self.process.stdin.flush()
+        return self._answer(" ".join(words))
+
+    def begin(self, server, op, **more):
+        """`vm <op>` to a server's agent, without waiting for the answer."""
+        return Request(server.daemon, {"cmd": f"vm {op}", "vsi": self.vsi, **more}, 15)
+
+    def end(self, request, what):
+        *rows, last = request.finish()
+        if not last.get("ok"):
+            raise LabError(f"{self.name}: {what}: {last.get('error')}")
+        return rows[0] if rows else last
+
+    def at(self, server, op, **more):
+        return self.end(self.begin(server, op, **more), op)
+
+    def step(self, name, move, **more):
+        """A step of a migration that speaks to an agent, under way."""
+        what = {"vn": self.vn, "mac": self.mac, "ips": [self.ip4, self.ip6],
+                "if": self.ifname}
+        server, op, arguments = {
+            "pre": (move.target, "immigrate", {"phase": "pre", **what}),
+            "asso": (move.target, "immigrate", {"phase": "asso", **what}),
+            "associate": (move.target, "associate", what),
+            "prepare": (move.source, "emigrate", {"phase": "prepare"}),
+            "hold": (move.source, "emigrate", {"phase": "hold"}),
+            "commit": (move.source, "emigrate", {"phase": "commit"}),
+            "suspend": (move.source, "suspend", {}),
+            "terminate": (move.source, "terminate", {}),
+            "resume": (move.source, "resume", {}),
+            "cancel": (move.target, "terminate", {}),
+        }[name]
+        return self.begin(server, op, **arguments, **more.get(name, {}))
+
+    def move(self, to, pause_s=0.0, steps=STEPS, between=None, **more):
+        """Moves to another server, step by step. The VM starts there when pause_s is over
+        and the steps before are done. between(step) is called after each; `more` adds
+        arguments to a step: commit={"target": ...}."""
+        move = Move(self.server, to)
+        before = self.card("prepare", to)
+        told = len(self.card("stats")["lost_probes"])
+        for group in steps:
+            group = group if isinstance(group, tuple) else (group,)
+            if group == ("pause",):
+                move.paused_ns = self.card("pause")["t_ns"]
+            elif group == ("start",):
+                left = pause_s - (time.monotonic_ns() - move.paused_ns) / 1e9
+                if left > 0:
+                    time.sleep(left)             # the modelled stop and copy
+                move.resumed_ns = self.card("resume", to)["t_ns"]
+                self.server = to
+            else:
+                asked = [(n, self.step(n, move, **more)) for n in group]
+                for n, request in asked:
+                    move.answers[n] = self.end(request, n)
+            if between:
+                between(group[0])
+        move.begun_ns = before["t_ns"]
+        move.lost_probes = self.card("stats")["lost_probes"][told:]
+        return move
+
+
+class Probe:
+    """Numbered packets at a steady pace, and what became of each (program probe)."""
+
+    def __init__(self, lab, *arguments):
+        self.process = subprocess.Popen(
+            [program("probe")] + [str(a) for a in arguments], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, start_new_session=True)
+        lab.note_process(self.process)
+        if self.process.stdout.readline().strip() != "ready":
+            raise LabError(f"probe {arguments}: ended with {self.process.wait()}")
+
+    @classmethod
+    def ping(cls, vm, address, interval_us=1000):
+        return cls(vm.lab, "ping", vm.ns, address, interval_us)
+
+    @classmethod
+    def stream(cls, vm, other, interval_us=100, port=5400, size=56):
+        """One way, from the one VM to the other."""
+        return cls(vm.lab, "stream", vm.ns, other.ns, other.ip4, port, interval_us, size)
+
+    def end(self):
+        """Ends it, when all is there that comes; a dictionary (see probe.c)."""
+        out = self.process.communicate(timeout=60)[0]
+        if self.process.returncode:
+            raise LabError(f"probe ended with {self.process.returncode}")
+        return json.loads(out)
+
+
 class Lab:
     """`with Lab(...) as lab:` builds the topology; leaving the block takes all of it down."""
 
@@ -505,6 +660,19 @@ class Lab:
         server.ip([f"link set {vm.ifname} up"])
         vm.ip(["link set lo up", "link set eth0 up", f"addr add {vm.ip4}/16 dev eth0",
                 f"addr add {vm.ip6}/64 dev eth0 nodad"])
+        return vm
+
+    def add_moving_vm(self, servers, mtu=1450, vn="red", **kw):
+        """A VM with an interface on each of the servers; it runs on the first."""
+        vm = MovingVm(self, len(self.vms) + 1, servers, vn, **kw)
+        self.vms.append(vm)
+        self._netns([vm])
+        vm.plug(mtu)
+        for server in servers:
+            server.ip([f"link set {vm.ifname} up"])
+        vm.ip(["link set lo up", "link set eth0 up", f"addr add {vm.ip4}/16 dev eth0",
+               f"addr add {vm.ip6}/64 dev eth0 nodad"])
+        vm.card("resume", servers[0])
         return vm
 
     def start(self, tes=True):
