@@ -6,7 +6,7 @@ _berth()
     local noun= verb= words= i
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        -s|--socket|-t|--timeout) ((i++)) ;;
+        -s|--socket|-t|--timeout|-o|--output) ((i++)) ;;
         -*) ;;
         help) [[ $noun ]] || continue ;;
         *)
@@ -28,7 +28,7 @@ _berth()
     "show counters --daemon") words='nve tes nva' ;;
     "show sessions --daemon") words='nve tes nva' ;;
     "show timers --daemon") words='nve tes nva' ;;
-    "vm emigrate --phase") words='prepare commit' ;;
+    "vm emigrate --phase") words='prepare hold commit' ;;
     "vm immigrate --phase") words='pre asso' ;;
     "log "*" --level") words='error warning notice info debug' ;;
     "log "*" --daemon") words='nve tes nva' ;;
@@ -37,10 +37,11 @@ _berth()
     esac
     if [[ -z $words ]]; then
         case "$noun $verb" in
-        ' ') words='vn show vm log ping help completion' ;;
+        ' ') words='vn show vm log trace ping help completion' ;;
         'vn ') words='add list del' ;;
         'show ') words='attachments tags mappings vns ports counters sessions timers talkers vms uplinks' ;;
         'vm ') words='preassociate associate suspend resume emigrate immigrate terminate follow list' ;;
+        'trace ') words='vm' ;;
         "vn add") words='--vni --name --arp --mtu --reply --pull' ;;
         "vn del") words='--vni --name' ;;
         "show attachments") words='--port --vni --mac --vsi --state' ;;
@@ -55,14 +56,15 @@ _berth()
         "vm suspend") words='--vsi' ;;
         "vm resume") words='--vsi' ;;
         "vm emigrate") words='--vsi --phase --target --epoch --migration' ;;
-        "vm immigrate") words='--vsi --vn --vni --mac --ip --if --uplink --vid --pcp --format --type --type-version --confirm --epoch --migration --phase --source' ;;
+        "vm immigrate") words='--vsi --vn --vni --mac --ip --if --uplink --vid --pcp --format --type --type-version --confirm --epoch --migration --phase --source --suspended' ;;
         "vm terminate") words='--vsi' ;;
         "vm follow") words='--if --mac --uplink' ;;
         "log "*"") words='--module --level --daemon error warning notice info debug' ;;
+        "trace vm") words='--vsi --at --from --all' ;;
         "ping "*"") words='--daemon' ;;
         "completion "*"") words='--shell bash mdoc' ;;
         esac
-        [[ $cur == -* ]] && words+=' --socket --json --timeout --help --version'
+        [[ $cur == -* ]] && words+=' --socket --json --timeout --output --help --version'
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }

@@ -14,7 +14,7 @@ const struct cli_daemon_row cli_daemons[CLI_N_DAEMONS] = {
 static const char *const arp_words[] = {"suppress", "flood", NULL};
 static const char *const reply_words[] = {"centralised", "distributed", NULL};
 static const char *const daemon_words[] = {"nve", "tes", "nva", NULL};
-static const char *const emigrate_words[] = {"prepare", "commit", NULL};
+static const char *const emigrate_words[] = {"prepare", "hold", "commit", NULL};
 static const char *const immigrate_words[] = {"pre", "asso", NULL};
 static const char *const level_words[] = {
     "error", "warning", "notice", "info", "debug", NULL};
@@ -140,6 +140,29 @@ static const struct cli_arg completion_args[] = {
     {0},
 };
 
+static const struct cli_arg trace_args[] = {
+    {.name = "vsi",
+     .type = CLI_VSI,
+     .flags = CLI_PLACE | CLI_MUST | CLI_LOCAL,
+     .value = "UUID",
+     .help = "virtual station interface: its UUID, or an IP, MAC or local:HEX"},
+    {.name = "at",
+     .type = CLI_STRING,
+     .flags = CLI_MANY | CLI_LOCAL,
+     .value = "SOCKET",
+     .help = "a daemon to ask; absent: those of this host"},
+    {.name = "from",
+     .type = CLI_STRING,
+     .flags = CLI_MANY | CLI_LOCAL,
+     .value = "FILE",
+     .help = "what `berth -j trace vm` printed on another host"},
+    {.name = "all",
+     .type = CLI_FLAG,
+     .flags = CLI_LOCAL,
+     .help = "all that is remembered, not the last migration alone"},
+    {0},
+};
+
 #define VSI_ARG                                                                        \
     {                                                                                  \
         .name = "vsi", .type = CLI_VSI, .flags = CLI_PLACE | CLI_MUST,                 \
@@ -237,7 +260,8 @@ static const struct cli_arg emigrate_args[] = {
       .type = CLI_WORD,
       .value = "PHASE",
       .words = emigrate_words,
-      .help = "prepare (the default) goes on forwarding; at commit the VM is paused"},
+      .help = "prepare (the default): it still runs; hold: it is about to be paused; "
+              "commit: it is"},
     {.name = "target",
       .type = CLI_IP,
       .value = "IP",
@@ -257,6 +281,9 @@ static const struct cli_arg immigrate_args[] = {
       .type = CLI_IP,
       .value = "IP",
       .help = "underlay address of the edge that it comes from"},
+    {.name = "suspended",
+      .type = CLI_FLAG,
+      .help = "at asso: it was paused before it moved, and stays so"},
     {0},
 };
 
@@ -393,6 +420,8 @@ static const struct cli_column vm_columns[] = {
     {"uplink", "UPLINK", CLI_TEXT, false, NULL},
     {"epoch",       "EPOCH", CLI_NUMBER, false, NULL},
     {"since_s",       "SINCE", CLI_SECONDS, false, NULL},
+    {"migration", "MIGRATION", CLI_NUMBER, true, NULL},
+    {"nve", "NVE", CLI_TEXT, true, NULL},
     {"answer_s", "ANSWER", CLI_SECONDS, false, NULL},
     {0      },
 };
@@ -469,6 +498,8 @@ const struct cli_command cli_commands[] = {
 
     {"log",                                 NULL, "log", CLI_NVE, log_args, NULL, NULL,
      "set how much a part of a daemon writes to its log"},
+    {"trace", "vm", NULL, CLI_NONE, trace_args, NULL, NULL,
+     "who said what when, as every daemon remembers it, of a VM's last migration"},
     {"ping", NULL, "ping", CLI_NVE, daemon_args, ping_columns, NULL,
      "ask a daemon whether it lives, and which version it is"},
     {"help",                                             NULL, NULL, CLI_NONE, NULL, NULL, NULL,
@@ -495,6 +526,11 @@ const struct cli_arg cli_options[] = {
      .min = 't',
      .max = NUMBER_MAX,
      .help = "give up after this long a silence (60; 0: never)"},
+    {.name = "output",
+     .type = CLI_STRING,
+     .value = "FILE",
+     .min = 'o',
+     .help = "where `berth trace` draws its picture (SVG)"},
     {.name = "help",                                                              .type = CLI_FLAG, .min = 'h', .help = "what the command takes"},
     {.name = "version",                                                                  .type = CLI_FLAG, .min = 'V', .help = "version of berth"},
     {0                                                                          },

@@ -5,6 +5,7 @@
 #include "cli/help.h"
 #include "cli/out.h"
 #include "cli/parse.h"
+#include "cli/trace.h"
 #include "host/control.h"
 #include <errno.h>
 #include <signal.h>
@@ -177,6 +178,8 @@ serve(const struct cli_call *call)
         help_print(stdout, call->noun, call->verb);
     else if (call->command->request)
         return ask(call);
+    else if (strcmp(call->command->noun, "trace") == 0)
+        return trace_run(call);
     else if (strcmp(shell, "bash") == 0)
         help_bash(stdout);
     else

@@ -344,6 +344,8 @@ set_option(struct parse *p, const struct cli_arg *opt, const char *text)
         return fail_value(p, opt, text);
     if (form == 's')
         p->call->socket = text;
+    else if (form == 'o')
+        p->call->output = text;
     else if (form == 't')
         p->call->timeout_us = (uint64_t)json_integer_value(value) * 1000000;
     else if (form == 'j')

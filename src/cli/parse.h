@@ -11,6 +11,7 @@ struct cli_call {
     json_t *request;                   /* owned; {} where the command has no request */
     json_t *local;                     /* owned; arguments for berth itself, by name */
     const char *socket;                /* -s, or NULL */
+    const char *output;                /* -o, or NULL */
     const char *noun, *verb;           /* help: what about; or NULL */
     uint64_t timeout_us;               /* 0: wait for ever */
     bool json, help, version, filtered;

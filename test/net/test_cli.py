@@ -156,7 +156,7 @@ def test_every_command_has_a_request_test():
     rows = next(m for m in test_request.pytestmark if m.name == "parametrize").args[1]
     tested = {" ".join(w.split()[:2] if isinstance(w, str) else w[:2]) for w, _ in rows}
     for name in commands():
-        if name not in ("help", "completion"):
+        if name not in ("help", "completion", "trace vm"):   # of its own: test_trace
             assert any(t.startswith(name) for t in tested), name
 
 
@@ -589,3 +589,66 @@ def test_units_are_valid():
     said = [x for x in (done.stdout + done.stderr).splitlines()
             if "is not executable" not in x and "Command 'man " not in x]
     assert said == []
+
+
+# ---- trace: several daemons, one time line ----
+
+def event(program, name, at, what, **more):
+    return {"at_s": 1000.0 + at, "event": what, "program": program, "name": name, **more}
+
+
+TOR1 = [event("berth-nve", "tor1", 0.010, "reserved", vni=5000, mac="02:00:00:00:00:0a",
+              peer="10.0.0.2", epoch="8", self="10.0.0.1"),
+        event("berth-nve", "tor1", 0.020, "relay", vni=5000, mac="02:00:00:00:00:0a",
+              peer="10.0.0.2", self="10.0.0.1")]
+TOR2 = [event("berth-nve", "tor2", -9.0, "request", op="assoc", code="ok", self="10.0.0.2"),
+        event("berth-nve", "tor2", 0.005, "request", op="immigrate-pre", code="ok",
+              self="10.0.0.2"),
+        event("berth-nve", "tor2", 0.006, "hold", vni=5000, mac="02:00:00:00:00:0a",
+              self="10.0.0.2", word="<b>&")]
+
+
+def test_trace_of_two_edges(tmp_path):
+    a, b = Fake(str(tmp_path / "a.sock")), Fake(str(tmp_path / "b.sock"))
+    play(a, TOR1)
+    play(b, TOR2)
+    try:
+        done = berth("trace", "vm", UUID, "--at", a.path, "--at", b.path)
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        assert [x.split()[4] for x in lines[1:]] == ["request", "hold", "reserved", "relay"]
+        assert "immigrate-pre" in lines[1] and "tor2" in lines[1] and "0.000 ms" in lines[1]
+        assert "10.0.0.2, epoch 8" in lines[3] and "5.000 ms" in lines[3]
+        # asked again by where the VM is known
+        assert json.loads(a.requests[0]) == {"cmd": "trace", "vsi": UUID}
+        assert json.loads(a.requests[1])["keys"] == ["5000/02:00:00:00:00:0a"]
+        everything = berth("trace", "vm", UUID, "--all", "--at", a.path, "--at", b.path)
+        assert len(everything.stdout.splitlines()) == 6
+        # a host's part in a file, and the picture
+        rows = berth("-j", "trace", "vm", UUID, "--all", "--at", b.path).stdout
+        assert [json.loads(x) for x in rows.splitlines()] == TOR2
+        (tmp_path / "tor2.json").write_text(rows)
+        svg = tmp_path / "m.svg"
+        done = berth("trace", "vm", UUID, "--at", a.path, "--from", str(tmp_path / "tor2.json"),
+                     "-o", str(svg))
+        assert done.returncode == 0 and done.stdout == "", done.stderr
+        import xml.dom.minidom
+        picture = xml.dom.minidom.parse(str(svg))
+        assert len(picture.getElementsByTagName("circle")) == 4
+        assert "&lt;b&gt;&amp;" in svg.read_text() and "<b>" not in svg.read_text()
+    finally:
+        a.close()
+        b.close()
+
+
+def test_trace_says_what_is_wrong(tmp_path, fake):
+    assert berth("trace", "vm", UUID, "--at", str(tmp_path / "none")).returncode == 3
+    assert berth("trace", "vm", UUID, "--from", str(tmp_path / "none")).returncode == 1
+    assert berth("trace", "vm", "xx").returncode == 2
+    done = berth("trace", "vm", UUID, "--at", fake.path)
+    assert done.returncode == 0 and "no daemon remembers" in done.stderr
+    fake.lines = ['{"ok":false,"error":"berth-nve does not know \\"trace\\""}']
+    assert berth("trace", "vm", UUID, "--at", fake.path).returncode == 1
+    play(fake, TOR1)
+    done = berth("trace", "vm", UUID, "--at", fake.path, "-o", "/nonexistent/x.svg")
+    assert done.returncode == 1 and "/nonexistent/x.svg" in done.stderr
