@@ -397,14 +397,20 @@ age_out(struct edge *e, uint32_t h, uint8_t event)
         att_event(e, h, ATT_EV_TIMER);
 }
 
-/* A claim on its way may come back with a newer number than what was heard meanwhile.
- */
+/* To another NVE: a claim on its way may come back with a newer number than what was heard
+ * meanwhile. To another port here: what came later has it, once it is through (K18), and
+ * until then may be taken back. */
 static bool
 lost_one(const struct edge *e, uint32_t h)
 {
     const struct entry *n = entry_at(e, h);
-    return n->flags & ENTRY_LOCAL && !(n->flags & ENTRY_WANT && n->reg) &&
-           !entry_resident(e, h);
+    uint32_t holder = 0;
+    if (!(n->flags & ENTRY_LOCAL))
+        return false;
+    mapping_find(e, n->vni, &n->mac, NULL, NULL, &holder);
+    if (holder)
+        return holder != h && !(entry_at(e, holder)->flags & ENTRY_FRESH);
+    return !(n->flags & ENTRY_WANT && n->reg);
 }
 
 /* Implicit emigration (E3). Where the newer owner is another NVE, mapping relays (D1).

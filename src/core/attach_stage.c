@@ -304,7 +304,16 @@ request_stale(const struct edge *e, uint32_t list, const struct tns_request *rq)
 {
     for (uint32_t h = list; rq->has_epoch && h; h = entry_at(e, h)->next) {
         const struct entry *n = entry_at(e, h);
-        if (n->flags & ENTRY_MAC && mapping_epoch(e, n->vni, &n->mac) > rq->epoch)
+        uint32_t holder = 0;
+        if (!(n->flags & ENTRY_MAC))
+            continue;
+        uint64_t known = mapping_epoch(e, n->vni, &n->mac);
+        mapping_find(e, n->vni, &n->mac, NULL, NULL, &holder);
+        /* Claimed at another port here since; what it will be granted is higher. */
+        if (holder && entry_at(e, holder)->att != n->att &&
+            entry_at(e, holder)->flags & ENTRY_WANT)
+            known++;
+        if (known > rq->epoch)
             return true;
     }
     return false;

@@ -613,16 +613,36 @@ is_final(int status)
            status == -ENOENT || status == -ENOSPC || status == -EADDRINUSE;
 }
 
+/* A later claim of the same VSI at another port here waits for a number of its own. */
+static bool
+overtaken(const struct edge *e, uint32_t h)
+{
+    const struct entry *n = entry_at(e, h);
+    uint32_t holder = 0;
+    mapping_find(e, n->vni, &n->mac, NULL, NULL, &holder);
+    return holder && holder != h && entry_at(e, holder)->flags & ENTRY_WANT;
+}
+
+/* The authority may have granted us more than we heard of: to an earlier claim here, or
+ * before a crash. */
+static bool
+behind(const struct edge *e, uint32_t h, uint64_t epoch)
+{
+    const struct entry *n = entry_at(e, h);
+    return entry_resident(e, h) && mapping_epoch(e, n->vni, &n->mac) < epoch;
+}
+
 /* Every number granted is kept, and told to the journal where no answer waits for it.
  */
 static void
 granted(struct edge *e, uint32_t h, uint64_t epoch, uint64_t migration_id)
 {
     struct entry *n = entry_at(e, h);
-    if (n->flags & ENTRY_WANT && epoch) {
+    bool want = n->flags & ENTRY_WANT && epoch && !overtaken(e, h);
+    if (epoch)
         n->flags &= (uint16_t)~ENTRY_WANT;
+    if (want || behind(e, h, epoch))
         entry_claim(e, h, epoch, migration_id, 0);
-    }
     n->flags |= ENTRY_PUBLISHED;
     struct att *a = att_at(e, n->att);
     if (epoch > a->epoch && !(n->flags & ENTRY_LEARNED)) {
