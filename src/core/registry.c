@@ -483,6 +483,8 @@ nve_expire(struct registry *r, uint32_t h, bool all)
             r->counters[REGC_EXPIRED]++;
         }
     }
+    if (all)
+        reg_resv_void(r, &n->vtep);
     for (uint32_t i = n->parts, next; i; i = next) {
         next = reg_part(r, i)->nnext;
         reg_part(r, i)->linger = 0;
@@ -589,6 +591,7 @@ registry_register_end(struct registry *r, uint32_t nve, uint64_t now_us)
             r->counters[REGC_WITHDRAWN]++;
         }
     }
+    reg_resv_tell_owner(r, nve);
     /* Memberships of before wait for this session's subscriptions until T_stale. */
     timers_set(&r->timers, &n->stale, now_us + r->conf.stale_us, REG_T_STALE, nve);
     if (r->recovering && n->known == 1) {

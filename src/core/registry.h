@@ -25,6 +25,8 @@ const char *registry_reason_str(uint8_t reason);
 enum registry_out_type {
     REG_REGISTERED,                      /* nve, ref, rec: accepted at rec.epoch */
     REG_GRANT,                           /* nve, ref, rec: epoch reserved */
+    REG_RESERVED,                        /* nve, rec: for a key of this NVE, by the NVE rec.owner;
+                                          * never later than the GRANT of the same number */
     REG_REJECT,                          /* nve, ref, reason; rec: the current record (MOVED), owner none = nobody */
     REG_CONFIRM,                         /* nve, rec: every subscriber has acknowledged rec.epoch (K6 REMOTE) */
     REG_NOTIFY,                          /* nve, seq, rec, del */
@@ -84,7 +86,8 @@ void registry_reserve(struct registry *r, uint32_t nve, uint64_t ref,
     const struct mapping_rec *rec, uint64_t now_us);
 void registry_withdraw(struct registry *r, uint32_t nve, uint64_t ref,
     const struct mapping_rec *rec, uint64_t now_us);    /* ref 0: no answer wanted (E4) */
-/* All has been registered again after the session came up: what was not named goes. */
+/* All has been registered again after the session came up: what was not named goes, and
+ * what is reserved by others is told again. */
 void registry_register_end(struct registry *r, uint32_t nve, uint64_t now_us);
 
 void registry_subscribe(struct registry *r, uint32_t nve, uint32_t vni, uint64_t now_us);
@@ -133,6 +136,12 @@ struct registry_nve_view {
     uint8_t up, complete, blocked;       /* complete: registered all since it came up */
     uint64_t seq, acked;
 };
+struct registry_resv_view {
+    uint32_t vni;
+    struct mac mac;
+    struct ip owner, target;             /* owner: none where nobody has registered the key */
+    uint64_t epoch, migration_id, age_us;
+};
 struct registry_talk_view {
     uint32_t vni;
     struct ip asker, src, dst;
@@ -141,6 +150,8 @@ struct registry_talk_view {
 };
 bool registry_each_mapping(const struct registry *r, uint32_t *it, struct registry_map_view *v);
 bool registry_each_nve(const struct registry *r, uint32_t *it, struct registry_nve_view *v);
+bool registry_each_reservation(const struct registry *r, uint32_t *it,
+    struct registry_resv_view *v);
 bool registry_each_talk(const struct registry *r, uint32_t *it, struct registry_talk_view *v);
 const struct vn_rec *registry_each_vn(const struct registry *r, uint32_t *it);
 #define REGISTRY_COUNTERS(X)                                                            \
@@ -148,6 +159,7 @@ const struct vn_rec *registry_each_vn(const struct registry *r, uint32_t *it);
     X(ACCEPTED, "accepted", "registrations that changed or refreshed a mapping")        \
     X(REJECTED, "rejected", "registrations, reservations and withdrawals refused")      \
     X(GRANTS, "grants", "epochs granted")                                               \
+    X(RESERVED, "reserved", "owners told that another NVE has reserved an epoch")       \
     X(WITHDRAWN, "withdrawn", "mappings withdrawn by their owner")                      \
     X(EXPIRED, "expired", "mappings of lost sessions removed after T_stale")            \
     X(NOTIFIES, "notifies", "changes pushed to subscribers")                            \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of core/registry: registry.c (life, virtual networks, sessions, look-up),
- * registry_own.c (who owns what: registrations, grants, withdrawals), registry_push.c (what
- * each NVE is told), registry_talkers.c. Handles are slab handles, 0 = none.
+ * registry_own.c (who owns what: registrations, grants, withdrawals), registry_resv.c (what
+ * is reserved), registry_push.c (what each NVE is told), registry_talkers.c. Handles are slab handles, 0 = none.
  *
  * Every change of an entry or of a membership takes a number from one counter and moves to
  * the tail of its VN's list. A subscriber's cursor is the last one it was told; the list is
@@ -87,7 +87,8 @@ struct reg_keysub {
 struct reg_resv {
     uint32_t vni;
     struct mac mac;
-    uint64_t epoch, migration_id;
+    struct ip target;                    /* of the NVE that reserved */
+    uint64_t epoch, migration_id, since_us;
     struct timer timer;
 };
 struct reg_wait {
@@ -158,6 +159,11 @@ reg_nve(const struct registry *r, uint32_t h)
 {
     return slab_at(&r->nves, h);
 }
+static inline struct reg_resv *
+reg_resv(const struct registry *r, uint32_t h)
+{
+    return slab_at(&r->resvs, h);
+}
 /* An NVE number from outside that names one with a session (or a foreign router). */
 struct reg_nve *reg_nve_live(const struct registry *r, uint32_t nve);
 struct registry_out *reg_out(struct registry *r, uint8_t type, uint32_t nve);
@@ -171,9 +177,16 @@ void reg_dead_load(struct registry *r, uint32_t vni, const struct mac *mac, uint
     uint64_t migration_id);
 void reg_kill(struct registry *r, uint32_t ent);         /* live -> dead: withdrawn, remembered */
 void reg_forget_due(struct registry *r);
-void reg_resv_free(struct registry *r, uint32_t resv);
 void reg_hwm_raise(struct registry *r, uint64_t at_least);
 void reg_claims_run(struct registry *r);                 /* those that can be granted now */
+
+/* registry_resv.c */
+uint32_t reg_resv_find(const struct registry *r, uint32_t vni, const struct mac *mac);
+void reg_resv_keep(struct registry *r, uint32_t nve, const struct mapping_rec *rec);
+void reg_resv_free(struct registry *r, uint32_t resv);
+void reg_resv_tell(struct registry *r, uint32_t vni, const struct mac *mac);  /* the key's owner */
+void reg_resv_tell_owner(struct registry *r, uint32_t nve);   /* of all that concerns its keys */
+void reg_resv_void(struct registry *r, const struct ip *target);  /* that NVE is gone */
 
 /* registry_push.c */
 uint32_t reg_part_find(const struct registry *r, uint32_t vn, uint32_t nve);

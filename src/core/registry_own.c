@@ -14,12 +14,6 @@
 
 #include "base/log.h"
 
-struct resv_key {
-    uint32_t vni;
-    struct mac mac;
-    uint8_t zero[2];
-};
-
 /* ---- dead entries ---- */
 
 static uint64_t
@@ -275,33 +269,6 @@ reject(struct registry *r, uint32_t nve, uint64_t ref, enum registry_reason reas
     }
 }
 
-/* ---- reservations (K4) ---- */
-
-static uint32_t
-resv_find(const struct registry *r, uint32_t vni, const struct mac *mac)
-{
-    if (r->by_resv.n == 0)
-        return 0;
-    struct resv_key k = {.vni = vni, .mac = *mac};
-    return map_find(&r->by_resv, map_hash(&r->by_resv, &k, sizeof k), &k);
-}
-
-static struct reg_resv *
-resv_at(const struct registry *r, uint32_t h)
-{
-    return slab_at(&r->resvs, h);
-}
-
-void
-reg_resv_free(struct registry *r, uint32_t h)
-{
-    struct reg_resv *v = resv_at(r, h);
-    struct resv_key k = {.vni = v->vni, .mac = v->mac};
-    timers_clear(&r->timers, &v->timer);
-    map_del(&r->by_resv, map_hash(&r->by_resv, &k, sizeof k), h);
-    slab_put(&r->resvs, h);
-}
-
 /* ---- numbers ---- */
 
 void
@@ -352,9 +319,9 @@ static enum registry_reason
 register_verdict(
     const struct registry *r, uint32_t nve, uint32_t ent, const struct mapping_rec *rec)
 {
-    uint32_t resv = resv_find(r, rec->vni, &rec->mac);
-    if (resv && resv_at(r, resv)->epoch == rec->epoch &&
-        resv_at(r, resv)->migration_id != rec->migration_id)
+    uint32_t resv = reg_resv_find(r, rec->vni, &rec->mac);
+    if (resv && reg_resv(r, resv)->epoch == rec->epoch &&
+        reg_resv(r, resv)->migration_id != rec->migration_id)
         return REG_CONFLICT;
     if (!ent)
         return REG_OK;
@@ -414,8 +381,8 @@ register_apply(
         reg_ent_changed(r, h);
         ips_touch(r, h);
     }
-    uint32_t resv = resv_find(r, rec->vni, &rec->mac);
-    if (resv && resv_at(r, resv)->epoch <= rec->epoch)
+    uint32_t resv = reg_resv_find(r, rec->vni, &rec->mac);
+    if (resv && reg_resv(r, resv)->epoch <= rec->epoch)
         reg_resv_free(r, resv);
     r->counters[REGC_ACCEPTED]++;
     *ent = h;
@@ -437,6 +404,10 @@ register_now(
     answer(r, nve, ref, REG_REGISTERED, &now);
     if (ref)
         reg_confirm(r, ent);
+    /* An older migration ends here while a newer one is under way: this NVE is its
+     * source. While it registers again, all is told at the end. */
+    if (reg_nve(r, nve)->complete)
+        reg_resv_tell(r, rec->vni, &rec->mac);
 }
 
 /* What nobody but a well-behaved NVE sends. */
@@ -461,41 +432,25 @@ known_epoch(const struct registry *r, const struct mapping_rec *rec)
     uint32_t h = keytab_find(&r->keys, rec->vni, &rec->mac);
     if (h && reg_ent(r, h)->epoch > above)
         above = reg_ent(r, h)->epoch;
-    uint32_t resv = resv_find(r, rec->vni, &rec->mac);
-    if (resv && resv_at(r, resv)->epoch > above)
-        above = resv_at(r, resv)->epoch;
+    uint32_t resv = reg_resv_find(r, rec->vni, &rec->mac);
+    if (resv && reg_resv(r, resv)->epoch > above)
+        above = reg_resv(r, resv)->epoch;
     return above;
 }
 
-/* A repeated question of one migration is answered with the same number. */
+/* A repeated question of one migration by one NVE is answered with the same number. */
 static bool
 reserve_again(struct registry *r, const struct reg_claim *c)
 {
-    uint32_t resv = resv_find(r, c->rec.vni, &c->rec.mac);
-    if (!resv || !c->rec.migration_id ||
-        resv_at(r, resv)->migration_id != c->rec.migration_id)
+    uint32_t resv = reg_resv_find(r, c->rec.vni, &c->rec.mac);
+    const struct reg_resv *v = resv ? reg_resv(r, resv) : NULL;
+    if (!v || !c->rec.migration_id || v->migration_id != c->rec.migration_id ||
+        v->epoch < c->rec.epoch || !ip_equal(&v->target, &reg_nve(r, c->nve)->vtep))
         return false;
     struct mapping_rec rec = c->rec;
-    rec.epoch = resv_at(r, resv)->epoch;
+    rec.epoch = v->epoch;
     answer(r, c->nve, c->ref, REG_GRANT, &rec);
     return true;
-}
-
-static void
-reserve_keep(struct registry *r, struct mapping_rec *rec)
-{
-    uint32_t h = resv_find(r, rec->vni, &rec->mac);
-    if (!h) {
-        struct resv_key k = {.vni = rec->vni, .mac = rec->mac};
-        h = slab_get(&r->resvs); /* there is room: claim_run looked */
-        resv_at(r, h)->vni = rec->vni;
-        resv_at(r, h)->mac = rec->mac;
-        map_add(&r->by_resv, map_hash(&r->by_resv, &k, sizeof k), h);
-    }
-    struct reg_resv *v = resv_at(r, h);
-    v->epoch = rec->epoch;
-    v->migration_id = rec->migration_id;
-    timers_set(&r->timers, &v->timer, r->now_us + r->conf.forget_us, REG_T_RESV, h);
 }
 
 /* Another VSI was signalled with the key at another NVE, whose session stands or is
@@ -524,7 +479,7 @@ claim_run(struct registry *r, const struct reg_claim *c)
     if (reason == REG_OK && c->reserve) {
         if (reserve_again(r, c))
             return true;
-        if (!resv_find(r, c->rec.vni, &c->rec.mac) &&
+        if (!reg_resv_find(r, c->rec.vni, &c->rec.mac) &&
             r->resvs.pool.n >= r->resvs.pool.max)
             reason = REG_FULL;
     }
@@ -540,7 +495,8 @@ claim_run(struct registry *r, const struct reg_claim *c)
         return false;
     rec.migration_id = migration_of(r, rec.migration_id, rec.epoch);
     if (c->reserve) {
-        reserve_keep(r, &rec);
+        reg_resv_keep(r, c->nve, &rec);
+        reg_resv_tell(r, rec.vni, &rec.mac);
         answer(r, c->nve, c->ref, REG_GRANT, &rec);
     } else {
         register_now(r, c->nve, c->ref, &rec);
@@ -635,6 +591,10 @@ registry_withdraw(struct registry *r, uint32_t nve, uint64_t ref,
     if (!reg_nve_live(r, nve))
         return;
     claims_cancel(r, nve, rec);
+    uint32_t resv = reg_resv_find(r, rec->vni, &rec->mac);
+    if (resv && reg_resv(r, resv)->epoch == rec->epoch &&
+        ip_equal(&reg_resv(r, resv)->target, &reg_nve(r, nve)->vtep))
+        reg_resv_free(r, resv); /* the migration was given up before it came */
     uint32_t h = keytab_find(&r->keys, rec->vni, &rec->mac);
     if (h && reg_ent(r, h)->flags & ENT_LIVE) {
         const struct reg_ent *en = reg_ent(r, h);

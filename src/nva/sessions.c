@@ -474,6 +474,7 @@ event(struct sessions *s, uint32_t h, const struct lisp_session_event *ev)
     case LISP_SEV_VN:
     case LISP_SEV_CONFIRM:
     case LISP_SEV_WHO_HAS:
+    case LISP_SEV_RESERVED:
     case LISP_SEV_N:
         break; /* the client's */
     }
@@ -567,6 +568,15 @@ sessions_registry(struct sessions *s, const struct registry_out *o)
         eid = lisp_eid_ip(o->rec.vni, &o->rec.ips[0]);
         lisp_session_who_has(m, &eid);
         break;
+    case REG_RESERVED: {
+        struct lisp_rt_reserved v = {.epoch = o->rec.epoch,
+            .migration_id = o->rec.migration_id,
+            .vni = o->rec.vni,
+            .mac = o->rec.mac,
+            .target = o->rec.owner};
+        lisp_session_reserved(m, &v);
+        break;
+    }
     case REG_STORE:
         break;
     }

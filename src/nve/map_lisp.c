@@ -253,6 +253,11 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
         if (ev->eid.kind == LISP_EID_IP)
             edge_who_has(e, ev->eid.vni, &ev->eid.ip, now);
         break;
+    case LISP_SEV_RESERVED:
+        rec = (struct mapping_rec){.vni = ev->vni, .mac = ev->mac, .owner = ev->owner,
+            .epoch = ev->epoch, .migration_id = ev->migration_id};
+        edge_reserved(e, &rec, now);
+        break;
     case LISP_SEV_CONFIRM:
         if (ev->eid.kind == LISP_EID_MAC)
             edge_confirmed(e, ev->eid.vni, &ev->eid.mac, ev->epoch, now);

@@ -620,6 +620,12 @@ frame_in(struct lisp_session *s, const struct lisp_rt_frame *f,
             return false;
         }
     }
+    /* A later version may have more to say. What it says is authentic, is not awaited,
+     * and takes no place in the sequence. */
+    if (s->sealed && lisp_session_is_up(s) && !lisp_rt_known(f->type)) {
+        s->counters[LISP_SC_SKIPPED]++;
+        return false;
+    }
     if (lisp_rt_check(f->type, size, from)) {
         fail(s, LISP_RT_R_PROTOCOL, LISP_SC_BAD_TYPE);
         return false;

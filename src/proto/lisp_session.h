@@ -41,6 +41,8 @@ enum lisp_session_event_type {
     LISP_SEV_VN,                         /* vn; ref of the look-up or 0 */
     LISP_SEV_CONFIRM,                    /* eid, epoch: installed at every subscriber (K6 REMOTE) */
     LISP_SEV_WHO_HAS,                    /* eid: does anybody here answer to it? (K8) */
+    LISP_SEV_RESERVED,                   /* vni, mac, epoch, migration_id: of a key of ours, by the
+                                          * NVE owner (K4) */
     /* server */
     LISP_SEV_NEED_KEY,                   /* id, vtep: answer with lisp_session_key */
     LISP_SEV_AUTHENTICATED,              /* id, vtep */
@@ -127,13 +129,15 @@ bool lisp_session_member(struct lisp_session *s, uint32_t vni, const struct ip *
 bool lisp_session_vn_record(struct lisp_session *s, const struct lisp_rt_vn *vn);
 bool lisp_session_confirm(struct lisp_session *s, const struct lisp_eid *eid, uint64_t epoch);
 bool lisp_session_who_has(struct lisp_session *s, const struct lisp_eid *eid);
+bool lisp_session_reserved(struct lisp_session *s, const struct lisp_rt_reserved *reserved);
 
 /* For people and tests. */
 #define LISP_SESSION_COUNTERS(X) \
     X(FRAMES_IN, "frames_in") X(FRAMES_OUT, "frames_out") X(BYTES_IN, "bytes_in") \
     X(BYTES_OUT, "bytes_out") X(CONNECTS, "connects") X(DOWNS, "downs") \
     X(BAD_FRAME, "bad_frame") X(BAD_TAG, "bad_tag") X(BAD_TYPE, "bad_type") \
-    X(BAD_ENTRY, "bad_entry") X(BAD_AUTH, "bad_auth") X(SLOW, "slow") X(DEAD, "dead")
+    X(BAD_ENTRY, "bad_entry") X(BAD_AUTH, "bad_auth") X(SLOW, "slow") X(DEAD, "dead") \
+    X(SKIPPED, "skipped")                /* frames of types that we do not know */
 enum lisp_session_counter {
 #define X(sym, name) LISP_SC_##sym,
     LISP_SESSION_COUNTERS(X)

@@ -67,6 +67,19 @@ fill_reserve(struct rd *r, bool with_vsi, struct lisp_session_event *ev)
 }
 
 static enum lisp_err
+fill_reserved(struct rd *r, struct lisp_session_event *ev)
+{
+    struct lisp_rt_reserved m;
+    enum lisp_err err = lisp_rt_reserved_get(r, &m);
+    ev->epoch = m.epoch;
+    ev->migration_id = m.migration_id;
+    ev->vni = m.vni;
+    ev->mac = m.mac;
+    ev->owner = m.target;
+    return err;
+}
+
+static enum lisp_err
 fill_member(struct rd *r, struct lisp_session_event *ev)
 {
     struct lisp_rt_member m;
@@ -157,6 +170,9 @@ lisp_session_fill(struct lisp_session *s, struct lisp_session_event *ev)
     case LISP_RT_RESERVE_VSI:
         ev->type = LISP_SEV_RESERVE;
         return fill_reserve(r, s->body_type == LISP_RT_RESERVE_VSI, ev);
+    case LISP_RT_RESERVED:
+        ev->type = LISP_SEV_RESERVED;
+        return fill_reserved(r, ev);
     case LISP_RT_VN_LOOKUP:
         ev->type = LISP_SEV_VN_LOOKUP;
         break;

@@ -33,6 +33,12 @@ lisp_rt_type_str(uint16_t type)
     return row ? row->name : "?";
 }
 
+bool
+lisp_rt_known(uint16_t type)
+{
+    return row_of(type) != NULL;
+}
+
 const char *
 lisp_rt_reason_str(uint8_t reason)
 {
@@ -288,6 +294,29 @@ lisp_rt_reserve_put(struct wr *w, bool with_vsi, const struct lisp_rt_reserve *m
     wr_bytes(w, m->mac.b, 6);
     if (with_vsi)
         wr_u64(w, m->vsi);
+}
+
+enum lisp_err
+lisp_rt_reserved_get(struct rd *r, struct lisp_rt_reserved *m)
+{
+    m->epoch = rd_u64(r);
+    m->migration_id = rd_u64(r);
+    m->vni = rd_u32(r);
+    rd_bytes(r, m->mac.b, 6);
+    enum lisp_err err = lisp_ip_get(r, &m->target);
+    if (!err && (!m->vni || m->vni > VNI_MAX || ip_is_none(&m->target)))
+        err = LISP_ERR_EID;
+    return done(r, err);
+}
+
+void
+lisp_rt_reserved_put(struct wr *w, const struct lisp_rt_reserved *m)
+{
+    wr_u64(w, m->epoch);
+    wr_u64(w, m->migration_id);
+    wr_u32(w, m->vni);
+    wr_bytes(w, m->mac.b, 6);
+    lisp_ip_put(w, &m->target);
 }
 
 enum lisp_err

@@ -45,10 +45,12 @@
     X(GOODBYE, 0xfb17, 1, 1, BOTH) \
     X(MEMBER, 0xfb18, 19, 16384, NVA) \
     X(WATCH, 0xfb19, 4, 16384, NVE) \
-    X(RESERVE_VSI, 0xfb1a, 42, 16384, NVE)
+    X(RESERVE_VSI, 0xfb1a, 42, 16384, NVE) \
+    X(RESERVED, 0xfb1b, 32, 16384, NVA)
 #define LISP_RT_ENUM(name, number, least, most, who) LISP_RT_##name = number,
 enum lisp_rt_type { LISP_RT_TYPES(LISP_RT_ENUM) };
 const char *lisp_rt_type_str(uint16_t type);
+bool lisp_rt_known(uint16_t type);       /* else of a later version: to be skipped */
 
 enum lisp_rt_side { LISP_RT_NVE = 1, LISP_RT_NVA = 2, LISP_RT_BOTH = 3 };
 enum lisp_rt_reason {                    /* of REJECT and GOODBYE */
@@ -114,6 +116,12 @@ struct lisp_rt_reserve {
     struct mac mac;
     uint64_t vsi;                        /* RESERVE_VSI; RESERVE has none: 0 */
 };
+struct lisp_rt_reserved {                /* another NVE has reserved a number of one of yours */
+    uint64_t epoch, migration_id;
+    uint32_t vni;
+    struct mac mac;
+    struct ip target;                    /* its VTEP */
+};
 /* The numbers are the wire's; a receiver treats an unknown policy as SUPPRESS. */
 enum lisp_vn_arp { LISP_VN_ARP_SUPPRESS, LISP_VN_ARP_FLOOD, LISP_VN_ARP_OWN_MAC,
     LISP_VN_ARP_TRANSLATE };
@@ -151,6 +159,8 @@ enum lisp_err lisp_rt_answer_get(struct rd *r, bool reject, struct lisp_rt_answe
 void lisp_rt_answer_put(struct wr *w, bool reject, const struct lisp_rt_answer *m);
 enum lisp_err lisp_rt_reserve_get(struct rd *r, bool with_vsi, struct lisp_rt_reserve *m);
 void lisp_rt_reserve_put(struct wr *w, bool with_vsi, const struct lisp_rt_reserve *m);
+enum lisp_err lisp_rt_reserved_get(struct rd *r, struct lisp_rt_reserved *m);
+void lisp_rt_reserved_put(struct wr *w, const struct lisp_rt_reserved *m);
 enum lisp_err lisp_rt_vn_get(struct rd *r, bool lookup, struct lisp_rt_vn *m);
 void lisp_rt_vn_put(struct wr *w, bool lookup, const struct lisp_rt_vn *m);
 enum lisp_err lisp_rt_member_get(struct rd *r, struct lisp_rt_member *m);

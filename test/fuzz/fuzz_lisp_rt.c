@@ -16,11 +16,12 @@ entry(uint16_t type, struct rd *r)
         struct lisp_rt_withdraw withdraw;
         struct lisp_rt_answer answer;
         struct lisp_rt_reserve reserve;
+        struct lisp_rt_reserved reserved;
         struct lisp_rt_vn vn;
         struct lisp_rt_member member;
         struct lisp_rt_confirm confirm;
     } u;
-    switch (type % 10) {
+    switch (type % 11) {
     case 0:
         return lisp_rt_hello_get(r, type & 1, &u.hello);
     case 1:
@@ -38,6 +39,8 @@ entry(uint16_t type, struct rd *r)
         return lisp_rt_vn_get(r, type & 1, &u.vn);
     case 8:
         return lisp_rt_member_get(r, &u.member);
+    case 9:
+        return lisp_rt_reserved_get(r, &u.reserved);
     default:
         return lisp_rt_confirm_get(r, &u.confirm);
     }

@@ -47,6 +47,7 @@ drain(uint32_t most)
         case REG_CONFIRM:
         case REG_VN:
         case REG_WHO_HAS:
+        case REG_RESERVED:
             break;
         }
     }

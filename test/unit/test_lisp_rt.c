@@ -144,6 +144,17 @@ round_trip(void **state)
                     res.vni == res2.vni && mac_equal(&res.mac, &res2.mac) &&
                     res.vsi == res2.vsi);
 
+        struct lisp_rt_reserved told = {rng_next(&r), rng_next(&r),
+                                    1 + rng_below(&r, VNI_MAX), gen_mac(&r),
+                                    gen_ip(&r)},
+                                told2;
+        BACK(lisp_rt_reserved_put(&w_, &told), lisp_rt_reserved_get(&r_, &told2), told,
+            told2);
+        assert_true(told.epoch == told2.epoch &&
+                    told.migration_id == told2.migration_id && told.vni == told2.vni &&
+                    mac_equal(&told.mac, &told2.mac) &&
+                    ip_equal(&told.target, &told2.target));
+
         struct lisp_rt_vn vn = {.ref = rng_next(&r), .vni = 1 + rng_below(&r, VNI_MAX)},
                           vn2;
         if (!flag) {

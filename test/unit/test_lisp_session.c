@@ -283,6 +283,14 @@ verbs(void **state)
     assert_true(lisp_session_who_has(s, &rec.eid));
     settle(&p);
     assert_true(lisp_eid_equal(&last(&p.nve, LISP_SEV_WHO_HAS)->eid, &rec.eid));
+    struct lisp_rt_reserved res = {
+        .epoch = 77, .migration_id = 9, .vni = 4096, .mac = mac, .target = owner};
+    assert_true(lisp_session_reserved(s, &res));
+    settle(&p);
+    ev = last(&p.nve, LISP_SEV_RESERVED);
+    assert_true(ev->epoch == 77 && ev->migration_id == 9 && ev->vni == 4096 &&
+                mac_equal(&ev->mac, &mac) && ip_equal(&ev->owner, &owner));
+    assert_false(lisp_session_reserved(c, &res));
     assert_true(lisp_session_unsubscribe(c, 4096));
     settle(&p);
     last(&p.nva, LISP_SEV_UNSUBSCRIBE);
@@ -653,6 +661,37 @@ liars(void **state)
     }
 }
 
+/* What a later version may have to say is skipped, and the session goes on. */
+static void
+later_versions(void **state)
+{
+    (void)state;
+    static const uint8_t body[40] = {[7] = 5};
+    uint8_t b[512];
+    for (int to_nve = 0; to_nve < 2; to_nve++)
+        for (size_t size = 0; size <= sizeof body; size += 8) {
+            struct pair p;
+            pair_up(&p, 21, 0);
+            struct end *e = to_nve ? &p.nve : &p.nva;
+            unsigned at = e->n_events;
+            size_t n = sealed_frame(&p, to_nve, 0, 0xfb7e, body, size, b);
+            lisp_session_input(e->s, b, n, p.now);
+            n = sealed_frame(&p, to_nve, 1, LISP_RT_KEEPALIVE, NULL, 0, b);
+            lisp_session_input(e->s, b, n, p.now);
+            drain(&p, e);
+            assert_int_equal(e->n_events, at);
+            assert_int_equal(e->n_closes, 0);
+            assert_true(lisp_session_is_up(e->s));
+            assert_int_equal(lisp_session_counter(e->s, LISP_SC_SKIPPED), 1);
+            /* but not where anybody could have written it */
+            n = sealed_frame(&p, to_nve, 7, 0xfb7e, body, size, b);
+            lisp_session_input(e->s, b, n, p.now);
+            drain(&p, e);
+            assert_false(lisp_session_is_up(e->s));
+            pair_free(&p);
+        }
+}
+
 static void
 slow_reader(void **state)
 {
@@ -758,7 +797,7 @@ main(void)
         cmocka_unit_test(cut_anywhere), cmocka_unit_test(forged_octets),
         cmocka_unit_test(replays), cmocka_unit_test(strangers),
         cmocka_unit_test(intruders), cmocka_unit_test(liars),
-        cmocka_unit_test(slow_reader), cmocka_unit_test(liveness),
-        cmocka_unit_test(names)};
+        cmocka_unit_test(later_versions), cmocka_unit_test(slow_reader),
+        cmocka_unit_test(liveness), cmocka_unit_test(names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,6 +145,12 @@ test_migration(void **state)
     uint64_t e2 = g->epoch;
     assert_true(e2 > e1);
     assert_int_equal(g->migration_id, 0xabcdef);
+    struct lisp_session_event *t = rig_event(a, LISP_SEV_RESERVED);
+    assert_non_null(t); /* the old owner hears where the VM goes to */
+    assert_true(t->epoch == e2 && t->migration_id == 0xabcdef && t->vni == 5000 &&
+                mac_equal(&t->mac, &mac) && ip_equal(&t->owner, &b->vtep));
+    assert_null(rig_event(b, LISP_SEV_RESERVED));
+    assert_null(rig_event(c, LISP_SEV_RESERVED));
     struct mapping_rec m = {.vni = 5000,
         .mac = mac,
         .owner = b->vtep,

@@ -26,6 +26,8 @@ struct sub {
     bool known[N_NVE + 1], known_named[N_NVE + 1]; /* endpoints, whatever their VNs */
     uint32_t n_notify, n_negative, n_who_has, n_confirm, n_snapshots;
     struct mapping_rec confirmed, negative;
+    struct registry_out reserved;
+    uint32_t n_reserved;
     uint64_t acked;
 };
 static struct registry *R;
@@ -185,6 +187,14 @@ apply(const struct registry_out *o)
     case REG_VN:
         if (n_answers < 4096)
             answers[n_answers++] = *o;
+        break;
+    case REG_RESERVED:
+        s->n_reserved++;
+        s->reserved = *o;
+        /* the notice is out before its grant */
+        for (uint32_t i = 0; i < n_answers; i++)
+            assert_false(
+                answers[i].type == REG_GRANT && answers[i].rec.epoch == o->rec.epoch);
         break;
     case REG_STORE:
         break;
@@ -482,6 +492,130 @@ test_reserve(void **state)
     m = rec_n(1, 19, 0);
     registry_reserve(R, S[2].nve, 100, &m, now);
     assert_int_equal(answer()->type, REG_GRANT);
+}
+
+static void
+reserve(uint32_t nve, uint32_t vn, uint32_t n, uint64_t id)
+{
+    struct mapping_rec m = rec_n(vn, n, 0);
+    m.migration_id = id;
+    registry_reserve(R, S[nve].nve, 9, &m, now);
+}
+
+/* The key's owner has been told `times` times, and last of this. */
+static void
+told(uint32_t nve, uint32_t times, uint32_t target, uint64_t epoch, uint64_t id)
+{
+    struct ip v = vtep_n(target);
+    const struct registry_out *o = &S[nve].reserved;
+    assert_int_equal(S[nve].n_reserved, times);
+    assert_true(ip_equal(&o->rec.owner, &v));
+    assert_true(o->rec.epoch == epoch && o->rec.migration_id == id);
+}
+
+/* The old NVE hears where a VM is going to, whatever its station says (K4, X5). */
+static void
+test_reserved_notice(void **state)
+{
+    (void)state;
+    reserve(2, 0, 1, 11); /* nobody has it */
+    assert_int_equal(answer()->type, REG_GRANT);
+    for (uint32_t i = 1; i <= N_NVE; i++)
+        assert_int_equal(S[i].n_reserved, 0);
+    struct mapping_rec r1 = reg(1, rec_n(0, 1, 0), true)->rec; /* newer than that */
+    assert_int_equal(S[1].n_reserved, 0);
+    reserve(1, 0, 1, 12); /* its own: both servers on one NVE (F15) */
+    answer();
+    assert_int_equal(S[1].n_reserved, 0);
+    reserve(2, 0, 1, 13);
+    uint64_t e2 = answer()->rec.epoch;
+    told(1, 1, 2, e2, 13);
+    reserve(2, 0, 1, 13); /* repeated */
+    assert_int_equal(answer()->rec.epoch, e2);
+    assert_int_equal(S[1].n_reserved, 1);
+    reserve(3, 0, 1, 13); /* another NVE never gets the same number */
+    uint64_t e3 = answer()->rec.epoch;
+    assert_true(e3 > e2);
+    told(1, 2, 3, e3, 13);
+    /* The owner's session is lost: told when it has registered again, not before. */
+    registry_nve_down(R, S[1].nve, now);
+    reserve(4, 0, 1, 14);
+    uint64_t e4 = answer()->rec.epoch;
+    up(1);
+    run();
+    registry_register(R, S[1].nve, 77, &r1, false, true, now);
+    assert_int_equal(answer()->type, REG_REGISTERED);
+    assert_int_equal(S[1].n_reserved, 0);
+    registry_register_end(R, S[1].nve, now);
+    run();
+    told(1, 1, 4, e4, 14);
+    /* An older migration ends while a newer one is under way. */
+    struct mapping_rec r3 = rec_n(0, 1, e3);
+    assert_int_equal(reg(3, r3, false)->type, REG_REGISTERED);
+    told(3, 1, 4, e4, 14);
+    assert_int_equal(S[1].n_reserved, 1);
+    /* It ends, too: nothing more to say. */
+    struct mapping_rec r4 = rec_n(0, 1, e4);
+    r4.migration_id = 14;
+    assert_int_equal(reg(4, r4, false)->type, REG_REGISTERED);
+    uint32_t it = 0;
+    struct registry_resv_view v;
+    assert_false(registry_each_reservation(R, &it, &v));
+    up(4);
+    registry_register(R, S[4].nve, 77, &r4, false, true, now);
+    answer();
+    registry_register_end(R, S[4].nve, now);
+    run();
+    assert_int_equal(S[4].n_reserved, 0);
+    /* Given up by who reserved, and by nobody else. */
+    reserve(5, 0, 1, 15);
+    uint64_t e5 = answer()->rec.epoch;
+    told(4, 1, 5, e5, 15);
+    struct mapping_rec w = rec_n(0, 1, e5);
+    assert_int_equal(withdraw(3, w)->reason, REG_NOT_OWNER);
+    tick(1000);
+    it = 0;
+    assert_true(registry_each_reservation(R, &it, &v));
+    struct ip v4 = vtep_n(4), v5 = vtep_n(5);
+    assert_true(v.epoch == e5 && v.migration_id == 15 && v.vni == vni_n(0) &&
+                ip_equal(&v.target, &v5) && ip_equal(&v.owner, &v4) &&
+                v.age_us == 1000);
+    assert_int_equal(withdraw(5, w)->reason, REG_NOT_OWNER);
+    it = 0;
+    assert_false(registry_each_reservation(R, &it, &v));
+    /* The NVE that reserved is gone for good; a roll back is newer. */
+    reserve(5, 0, 1, 16);
+    answer();
+    registry_nve_down(R, S[5].nve, now);
+    tick(19000000);
+    it = 0;
+    assert_true(registry_each_reservation(R, &it, &v));
+    tick(2000000);
+    it = 0;
+    assert_false(registry_each_reservation(R, &it, &v));
+    reserve(6, 0, 1, 17);
+    answer();
+    told(4, 3, 6, S[4].reserved.rec.epoch, 17);
+    reg(4, rec_n(0, 1, 0), true);
+    it = 0;
+    assert_false(registry_each_reservation(R, &it, &v));
+}
+
+/* A foreign router keeps no tombstone: it is told nothing. */
+static void
+test_reserved_foreign(void **state)
+{
+    (void)state;
+    struct ip vtep = vtep_n(100);
+    uint32_t f = registry_nve_up(R, "router", &vtep, true, now);
+    struct mapping_rec m = rec_n(0, 1, 5);
+    registry_register(R, f, 77, &m, false, false, now);
+    struct registry_out o;
+    while (registry_output(R, &o))
+        assert_true(o.nve != f || o.type == REG_REGISTERED || o.type == REG_CONFIRM);
+    reserve(2, 0, 1, 11);
+    while (registry_output(R, &o))
+        assert_int_equal(o.type, REG_GRANT);
 }
 
 static void
@@ -1274,6 +1408,8 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(test_register),
         T(test_reserve),
+        T(test_reserved_notice),
+        T(test_reserved_foreign),
         T(test_stream),
         T(test_confirm),
         T(test_pull),
