@@ -160,7 +160,7 @@ static const struct cli_arg trace_args[] = {
      .type = CLI_FLAG,
      .flags = CLI_LOCAL,
      .help = "all that is remembered, not the last migration alone"},
-    {0},
+    {0                                            },
 };
 
 #define VSI_ARG                                                                        \
@@ -260,8 +260,8 @@ static const struct cli_arg emigrate_args[] = {
       .type = CLI_WORD,
       .value = "PHASE",
       .words = emigrate_words,
-      .help = "prepare (the default): it still runs; hold: it is about to be paused; "
-              "commit: it is"},
+      .help = "prepare (the default): it still runs; hold: it is paused next; "
+                "commit: it is paused"},
     {.name = "target",
       .type = CLI_IP,
       .value = "IP",
@@ -284,7 +284,7 @@ static const struct cli_arg immigrate_args[] = {
     {.name = "suspended",
       .type = CLI_FLAG,
       .help = "at asso: it was paused before it moved, and stays so"},
-    {0},
+    {0                                                                },
 };
 
 /* ---- columns ---- */
@@ -414,14 +414,14 @@ static const struct cli_column vm_columns[] = {
     {"state",       "STATE", CLI_TEXT, false, NULL},
     {"unpublished",        "UNPUBLISHED", CLI_BOOL, true, NULL},
     {"unconfirmed",   "UNCONFIRMED", CLI_BOOL, true, NULL},
-    {"confirmed",   "CONFIRMED", CLI_BOOL, true, NULL},
+    {"confirmed",       "CONFIRMED", CLI_BOOL, true, NULL},
     {"reason",       "REASON", CLI_TEXT, true, NULL},
-    {"tag_error",       "TAG-ERROR", CLI_NUMBER, true, NULL},
-    {"uplink", "UPLINK", CLI_TEXT, false, NULL},
+    {"tag_error", "TAG-ERROR", CLI_NUMBER, true, NULL},
+    {"uplink",       "UPLINK", CLI_TEXT, false, NULL},
     {"epoch",       "EPOCH", CLI_NUMBER, false, NULL},
-    {"since_s",       "SINCE", CLI_SECONDS, false, NULL},
-    {"migration", "MIGRATION", CLI_NUMBER, true, NULL},
-    {"nve", "NVE", CLI_TEXT, true, NULL},
+    {"since_s", "SINCE", CLI_SECONDS, false, NULL},
+    {"migration",       "MIGRATION", CLI_NUMBER, true, NULL},
+    {"nve",       "NVE", CLI_TEXT, true, NULL},
     {"answer_s", "ANSWER", CLI_SECONDS, false, NULL},
     {0      },
 };
@@ -500,13 +500,13 @@ const struct cli_command cli_commands[] = {
      "set how much a part of a daemon writes to its log"},
     {"trace", "vm", NULL, CLI_NONE, trace_args, NULL, NULL,
      "who said what when, as every daemon remembers it, of a VM's last migration"},
-    {"ping", NULL, "ping", CLI_NVE, daemon_args, ping_columns, NULL,
+    {"ping",                                             NULL, "ping", CLI_NVE, daemon_args, ping_columns, NULL,
      "ask a daemon whether it lives, and which version it is"},
-    {"help",                                             NULL, NULL, CLI_NONE, NULL, NULL, NULL,
+    {"help",                                       NULL, NULL, CLI_NONE, NULL, NULL, NULL,
      "this overview, or a command with all of its arguments"},
-    {"completion",                                       NULL, NULL, CLI_NONE, completion_args, NULL, NULL,
+    {"completion",                                          NULL, NULL, CLI_NONE, completion_args, NULL, NULL,
      "print the completion script of a shell"},
-    {0                                         },
+    {0                                       },
 };
 
 /* min holds the short form. */
@@ -531,7 +531,7 @@ const struct cli_arg cli_options[] = {
      .value = "FILE",
      .min = 'o',
      .help = "where `berth trace` draws its picture (SVG)"},
-    {.name = "help",                                                              .type = CLI_FLAG, .min = 'h', .help = "what the command takes"},
-    {.name = "version",                                                                  .type = CLI_FLAG, .min = 'V', .help = "version of berth"},
-    {0                                                                          },
+    {.name = "help",                                                                  .type = CLI_FLAG, .min = 'h', .help = "what the command takes"},
+    {.name = "version",                                                                           .type = CLI_FLAG, .min = 'V', .help = "version of berth"},
+    {0                                                           },
 };

@@ -53,12 +53,13 @@ set_id(json_t *o, const char *id)
         set(o, "id", json_loadb(id, strlen(id), JSON_DECODE_ANY, NULL));
 }
 
+/* 64 bits: more than some readers of JSON keep, so digits in a string. */
 static void
-set_epoch(json_t *o, uint64_t epoch)
+set_number(json_t *o, const char *key, uint64_t n)
 {
     char text[24];
-    snprintf(text, sizeof(text), "%llu", (unsigned long long)epoch);
-    set(o, "epoch", json_string(text));
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
+    set(o, key, json_string(text));
 }
 
 static void
@@ -252,11 +253,15 @@ arg_phase(const struct call *c, struct vm_command *m)
 {
     const char *s = arg_text(c, "phase");
     if (m->op == TNS_EMIGRATE_PREPARE) {
+        m->par.hold = s && strcmp(s, "hold") == 0;
         if (s && strcmp(s, "commit") == 0)
             m->op = TNS_EMIGRATE_COMMIT;
-        else if (s && strcmp(s, "prepare") != 0)
-            return "phase: prepare (still forwarding) or commit (the VM is paused)";
+        else if (s && strcmp(s, "prepare") != 0 && !m->par.hold)
+            return "phase: prepare (still forwarding), hold (the pause follows at "
+                   "once) "
+                   "or commit (the VM is paused)";
     } else if (m->op == TNS_IMMIGRATE_PRE) {
+        m->par.suspended = json_is_true(json_object_get(c->o, "suspended"));
         if (s && strcmp(s, "asso") == 0)
             m->op = TNS_IMMIGRATE_ASSO;
         else if (s && strcmp(s, "pre") != 0)
@@ -333,7 +338,7 @@ set_vm(json_t *o, const struct tes *t, const struct vm *v)
     set(o, "pcp", json_integer(v->pcp));
     set(o, "state", json_string(vm_state_name(v->state)));
     set(o, "uplink", json_string(t->up[v->par.uplink].name));
-    set_epoch(o, v->epoch);
+    set_number(o, "epoch", v->epoch);
     set(o, "since_s", json_real((double)(t->now_us - v->since_us) / 1e6));
     if (v->retrying)
         set(o, "unconfirmed", json_true());
@@ -593,7 +598,10 @@ ctl_answer(struct tes *t, const struct request *r, const struct vm *v)
         set(o, "pcp", json_integer(v->pcp));
         set(o, "vni", vni_json(v));
         set(o, "mtu", v->mtu ? json_integer(v->mtu) : json_null());
-        set_epoch(o, v->epoch);
+        set_number(o, "epoch", v->epoch);
+        set_number(o, "migration", v->par.migration);
+        set(o, "nve",
+            ip_is_none(&v->nve) ? json_null() : json_string(ip_str(&v->nve, text)));
     }
     set(o, "state",
         json_string(v->state == VM_TERM ? "terminated" : vm_state_name(v->state)));

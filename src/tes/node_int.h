@@ -28,7 +28,8 @@ enum vm_state {
 enum vm_event { /* accepted operations, in the order of enum tns_op; then the edge's own
                  */
     VM_EV_LOST = TNS_KEEPALIVE,
-    VM_EV_BACK, /* RESUME after emigration of what was not associated */
+    VM_EV_BACK,   /* RESUME after emigration of what was not associated */
+    VM_EV_PAUSED, /* IMMIGRATE_ASSO of a VM that is paused (A14) */
     VM_N_EVENTS
 };
 enum vm_action {
@@ -46,7 +47,9 @@ struct vm_params { /* what a command says of a VM */
     struct mac mac; /* none: wildcard (K2) */
     uint8_t format; /* enum vdp_filter */
     uint8_t has_vni, ps, pcp, n_ips, ips_complete, type_version, confirm;
-    uint16_t vid; /* asked for; 0: the edge chooses */
+    uint8_t hold;      /* emigrate: the pause follows at once (K12) */
+    uint8_t suspended; /* immigrate at asso: it stays paused (A14) */
+    uint16_t vid;      /* asked for; 0: the edge chooses */
     uint32_t vni, type_id, uplink;
     struct ip ips[TNS_IPS_MAX];
     struct ip target, source;
@@ -67,6 +70,7 @@ struct vm {
     uint16_t vid, mtu; /* as answered */
     uint32_t vni;      /* the same, where the VN was named */
     uint8_t pcp, tag_sent, unpublished, unconfirmed;
+    struct ip nve; /* the edge, as it said itself; none: it did not */
     int tag_status;
     uint32_t serial, req; /* of the command in flight; req 0: our own doing */
     uint32_t tag_id, journal_id;

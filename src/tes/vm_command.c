@@ -30,7 +30,8 @@ static const struct meaning reasons[BERTH_N_REASONS] = {
     [BERTH_REASON_INVALID_STATE] = {"invalid_state",
                                     "the VM's state at the edge does not allow this: see `berth show attachments`"                     },
     [BERTH_REASON_MOVED] = {"moved",
-                                    "the VM lives at another edge with a newer epoch: terminate it here"                               },
+                                    "the VM lives at another edge with a newer epoch: terminate it here, or, if it "
+        "does run here, associate it without an epoch"                                                                                 },
     [BERTH_REASON_UNKNOWN_VN] = {"unknown_vn",
                                     "the edge knows no such network: add it (berth vn add) or check its name"                          },
     [BERTH_REASON_ADDRESS_CONFLICT] = {"conflict",
@@ -136,7 +137,11 @@ vm_send(struct tes *t, uint32_t h, bool again)
         return false;
     r.cookie = (uint64_t)++v->serial << 32 | h;
     r.entries = &entry;
-    vdp_station_op(&r, wire_op[v->op].op, wire_op[v->op].phase);
+    vdp_station_op(&r, wire_op[v->op].op,
+        v->op == TNS_EMIGRATE_PREPARE && p->hold ? BERTH_PHASE_HOLD
+                                                 : wire_op[v->op].phase);
+    if (v->op == TNS_IMMIGRATE_ASSO)
+        r.s = p->suspended;
     r.berth.epoch = again && v->epoch ? v->epoch : p->epoch;
     r.berth.migration = p->migration;
     r.berth.target = p->target;
@@ -224,9 +229,9 @@ legal(const struct tes *t, uint8_t state, uint8_t event)
 static uint8_t
 event_of(const struct vm *v)
 {
-    return v->op == TNS_RESUME && v->state == VM_EMIG && v->prev == VM_PREASSOC
-               ? VM_EV_BACK
-               : v->op;
+    if (v->op == TNS_RESUME && v->state == VM_EMIG && v->prev == VM_PREASSOC)
+        return VM_EV_BACK;
+    return v->op == TNS_IMMIGRATE_ASSO && v->par.suspended ? VM_EV_PAUSED : v->op;
 }
 
 static bool
@@ -278,6 +283,8 @@ merge(struct vm_params *p, const struct vm_command *c)
     p->target = n->target;
     p->source = n->source;
     p->confirm = n->confirm;
+    p->hold = n->hold;
+    p->suspended = n->suspended;
     if (c->given & GIVE_FORMAT)
         p->format = n->format;
     else if (!p->format || c->given & (GIVE_VN | GIVE_MAC))
@@ -443,6 +450,8 @@ take_answer(struct vm *v, const struct vdp_station_out *ev)
         v->vni = ev->berth.vni;
     if (ev->has_berth && ev->berth.mtu)
         v->mtu = ev->berth.mtu;
+    if (ev->has_berth && !ip_is_none(&ev->berth.target))
+        v->nve = ev->berth.target;
     if (ev->has_berth && ev->berth.epoch)
         v->epoch = ev->berth.epoch;
     else if (v->par.epoch)

@@ -9,7 +9,7 @@ static const char *const state_names[] = {"new", "preassociated", "associated",
     "suspended", "emigrating", "emigrated", "immigrating", "lost", "terminating"};
 static const char *const event_names[] = {"PREASSOC", "ASSOC", "SUSPEND", "RESUME",
     "EMIGRATE_PREPARE", "EMIGRATE_COMMIT", "IMMIGRATE_PRE", "IMMIGRATE_ASSO",
-    "TERMINATE", "LOST", "BACK"};
+    "TERMINATE", "LOST", "BACK", "IMMIGRATE_PAUSED"};
 static const char *const action_names[] = {"open", "hold", "block", "drop"};
 
 /* Down to TERMINATE the events are those of enum tns_op. */
@@ -21,16 +21,18 @@ static const struct fsm_row rows[] = {
     {VM_NEW, TNS_ASSOC, VM_ASSOC, VM_ACT_OPEN, "S3-20"},
     {VM_NEW, TNS_IMMIGRATE_PRE, VM_IMMIG, VM_ACT_HOLD, "S3-60"},
     {VM_NEW, TNS_IMMIGRATE_ASSO, VM_ASSOC, VM_ACT_OPEN, "S3-60, A13"},
+    {VM_NEW, VM_EV_PAUSED, VM_SUSP, VM_ACT_HOLD, "A14"},
     {VM_NEW, TNS_TERMINATE, VM_TERM, VM_ACT_DROP, "S3-70"},
     {VM_NEW, VM_EV_LOST, VM_LOST, VM_ACT_BLOCK, "S3-90"},
 
     {VM_PREASSOC, TNS_PREASSOC, VM_PREASSOC, VM_ACT_HOLD, "S3-10"},
     {VM_PREASSOC, TNS_ASSOC, VM_ASSOC, VM_ACT_OPEN, "S3-21"},
     {VM_PREASSOC, TNS_RESUME, VM_PREASSOC, VM_ACT_HOLD, "A6"},
-    {VM_PREASSOC, TNS_EMIGRATE_PREPARE, VM_EMIG, VM_ACT_HOLD, "A2"},
+    {VM_PREASSOC, TNS_EMIGRATE_PREPARE, VM_PREASSOC, VM_ACT_HOLD, "A5: armed at the edge"},
     {VM_PREASSOC, TNS_EMIGRATE_COMMIT, VM_EMIG, VM_ACT_HOLD, "A2"},
     {VM_PREASSOC, TNS_IMMIGRATE_PRE, VM_IMMIG, VM_ACT_HOLD, "S3-60"},
     {VM_PREASSOC, TNS_IMMIGRATE_ASSO, VM_ASSOC, VM_ACT_OPEN, "S3-60"},
+    {VM_PREASSOC, VM_EV_PAUSED, VM_SUSP, VM_ACT_HOLD, "A14"},
     {VM_PREASSOC, TNS_TERMINATE, VM_TERM, VM_ACT_DROP, "A11"},
     {VM_PREASSOC, VM_EV_LOST, VM_LOST, VM_ACT_BLOCK, "S3-90"},
 
@@ -41,6 +43,7 @@ static const struct fsm_row rows[] = {
     {VM_ASSOC, TNS_EMIGRATE_COMMIT, VM_EMIG, VM_ACT_HOLD, "A5"},
     {VM_ASSOC, TNS_IMMIGRATE_PRE, VM_ASSOC, VM_ACT_OPEN, "idempotent"},
     {VM_ASSOC, TNS_IMMIGRATE_ASSO, VM_ASSOC, VM_ACT_OPEN, "newer epoch"},
+    {VM_ASSOC, VM_EV_PAUSED, VM_SUSP, VM_ACT_HOLD, "A14"},
     {VM_ASSOC, TNS_TERMINATE, VM_TERM, VM_ACT_DROP, "S3-70"},
     {VM_ASSOC, VM_EV_LOST, VM_LOST, VM_ACT_BLOCK, "S3-90"},
 
@@ -48,10 +51,11 @@ static const struct fsm_row rows[] = {
     {VM_SUSP, TNS_ASSOC, VM_ASSOC, VM_ACT_OPEN, "as resume"},
     {VM_SUSP, TNS_SUSPEND, VM_SUSP, VM_ACT_HOLD, "idempotent"},
     {VM_SUSP, TNS_RESUME, VM_ASSOC, VM_ACT_OPEN, "S3-40"},
-    {VM_SUSP, TNS_EMIGRATE_PREPARE, VM_EMIG, VM_ACT_HOLD, "A2"},
+    {VM_SUSP, TNS_EMIGRATE_PREPARE, VM_SUSP, VM_ACT_HOLD, "A5: armed at the edge"},
     {VM_SUSP, TNS_EMIGRATE_COMMIT, VM_EMIG, VM_ACT_HOLD, "A2"},
     {VM_SUSP, TNS_IMMIGRATE_PRE, VM_SUSP, VM_ACT_HOLD, "idempotent"},
     {VM_SUSP, TNS_IMMIGRATE_ASSO, VM_ASSOC, VM_ACT_OPEN, "S3-60"},
+    {VM_SUSP, VM_EV_PAUSED, VM_SUSP, VM_ACT_HOLD, "A14"},
     {VM_SUSP, TNS_TERMINATE, VM_TERM, VM_ACT_DROP, "S3-70"},
     {VM_SUSP, VM_EV_LOST, VM_LOST, VM_ACT_BLOCK, "S3-90"},
 
@@ -62,6 +66,7 @@ static const struct fsm_row rows[] = {
     {VM_ARMED, TNS_EMIGRATE_COMMIT, VM_EMIG, VM_ACT_HOLD, "A5"},
     {VM_ARMED, TNS_IMMIGRATE_PRE, VM_IMMIG, VM_ACT_HOLD, "it comes back"},
     {VM_ARMED, TNS_IMMIGRATE_ASSO, VM_ASSOC, VM_ACT_OPEN, "it comes back"},
+    {VM_ARMED, VM_EV_PAUSED, VM_SUSP, VM_ACT_HOLD, "A14"},
     {VM_ARMED, TNS_TERMINATE, VM_TERM, VM_ACT_DROP, "S3-70"},
     {VM_ARMED, VM_EV_LOST, VM_LOST, VM_ACT_BLOCK, "E3"},
 
@@ -73,6 +78,7 @@ static const struct fsm_row rows[] = {
     {VM_EMIG, TNS_EMIGRATE_COMMIT, VM_EMIG, VM_ACT_HOLD, "idempotent"},
     {VM_EMIG, TNS_IMMIGRATE_PRE, VM_IMMIG, VM_ACT_HOLD, "it comes back"},
     {VM_EMIG, TNS_IMMIGRATE_ASSO, VM_ASSOC, VM_ACT_OPEN, "it comes back"},
+    {VM_EMIG, VM_EV_PAUSED, VM_SUSP, VM_ACT_HOLD, "A14"},
     {VM_EMIG, TNS_TERMINATE, VM_TERM, VM_ACT_DROP, "A10"},
     {VM_EMIG, VM_EV_LOST, VM_LOST, VM_ACT_BLOCK, "E3"},
 
@@ -81,6 +87,7 @@ static const struct fsm_row rows[] = {
     {VM_IMMIG, TNS_RESUME, VM_IMMIG, VM_ACT_HOLD, "A6"},
     {VM_IMMIG, TNS_IMMIGRATE_PRE, VM_IMMIG, VM_ACT_HOLD, "refresh"},
     {VM_IMMIG, TNS_IMMIGRATE_ASSO, VM_ASSOC, VM_ACT_OPEN, "S3-60"},
+    {VM_IMMIG, VM_EV_PAUSED, VM_SUSP, VM_ACT_HOLD, "A14"},
     {VM_IMMIG, TNS_TERMINATE, VM_TERM, VM_ACT_DROP, "failed immigration"},
     {VM_IMMIG, VM_EV_LOST, VM_LOST, VM_ACT_BLOCK, "S3-90"},
 
@@ -88,6 +95,7 @@ static const struct fsm_row rows[] = {
     {VM_LOST, TNS_ASSOC, VM_ASSOC, VM_ACT_OPEN, "RFC 8394 Req-6"},
     {VM_LOST, TNS_IMMIGRATE_PRE, VM_IMMIG, VM_ACT_HOLD, "S3-60"},
     {VM_LOST, TNS_IMMIGRATE_ASSO, VM_ASSOC, VM_ACT_OPEN, "S3-60"},
+    {VM_LOST, VM_EV_PAUSED, VM_SUSP, VM_ACT_HOLD, "A14"},
     {VM_LOST, TNS_TERMINATE, VM_TERM, VM_ACT_DROP, "S3-70: idempotent"},
     {VM_LOST, VM_EV_LOST, VM_LOST, VM_ACT_BLOCK, "again"},
 
@@ -95,6 +103,7 @@ static const struct fsm_row rows[] = {
     {VM_TERM, TNS_ASSOC, VM_ASSOC, VM_ACT_OPEN, "S3-20"},
     {VM_TERM, TNS_IMMIGRATE_PRE, VM_IMMIG, VM_ACT_HOLD, "S3-60"},
     {VM_TERM, TNS_IMMIGRATE_ASSO, VM_ASSOC, VM_ACT_OPEN, "S3-60"},
+    {VM_TERM, VM_EV_PAUSED, VM_SUSP, VM_ACT_HOLD, "A14"},
     {VM_TERM, TNS_TERMINATE, VM_TERM, VM_ACT_DROP, "S3-70: idempotent"},
 };
 /* clang-format on */

@@ -26,6 +26,7 @@ struct pair {
     uint8_t code, reason, keep;
     uint16_t vid;
     uint64_t epoch; /* grows with each claim */
+    struct ip nve;  /* the bridge tells its address */
     bool mute;      /* frames to the bridge are lost */
     bool berth;     /* answers carry Berth's TLV */
     struct vdp_request last;
@@ -142,7 +143,10 @@ pair_answer(struct pair *p, const struct vdp_request *r)
         a.has_berth = true;
         a.berth.reason = p->reason;
         a.berth.mtu = 1450;
-        a.berth.epoch = r->berth.epoch ? r->berth.epoch : r->keepalive ? p->epoch : ++p->epoch;
+        a.berth.target = p->nve;
+        a.berth.epoch = r->berth.epoch ? r->berth.epoch
+                        : r->keepalive ? p->epoch
+                                       : ++p->epoch;
     }
     vdp_bridge_answer(p->bridge, r->handle, &a, p->now);
 }

@@ -708,6 +708,52 @@ test_any_order(void **state)
     }
 }
 
+/* A5: prepare arms at the edge; who is not associated stays what it is. Suspending an
+ * armed VM is its emigration; hold is a prepare that stays armed. */
+static void
+test_two_phases(void **state)
+{
+    static const struct {
+        const char *op, *more, *state;
+        uint8_t bop, phase, pass;
+        bool s;
+    } steps[] = {
+        {"preassociate", ",\"vni\":5000,\"if\":\"vm1\",\"mac\":\"02:00:00:00:00:11\"",
+         "preassociated",                                                                               BERTH_OP_PREASSOC,  0,                0, false},
+        {"emigrate",     ",\"phase\":\"prepare\"",                                     "preassociated", BERTH_OP_EMIGRATE,
+         BERTH_PHASE_PREPARE,                                                                                                                 0, true },
+        {"associate",    "",                                                           "associated",    BERTH_OP_ASSOC,     0,                1, false},
+        {"suspend",      "",                                                           "suspended",     BERTH_OP_SUSPEND,   0,                0, true },
+        {"emigrate",     ",\"phase\":\"hold\"",                                        "suspended",     BERTH_OP_EMIGRATE,
+         BERTH_PHASE_HOLD,                                                                                                                    0, true },
+        {"resume",       "",                                                           "associated",    BERTH_OP_RESUME,    0,                1, false},
+        {"emigrate",     ",\"phase\":\"hold\"",                                        "emigrating",    BERTH_OP_EMIGRATE,
+         BERTH_PHASE_HOLD,                                                                                                                    1, true },
+        {"suspend",      "",                                                           "emigrated",     BERTH_OP_SUSPEND,   0,                0, true },
+        {"resume",       "",                                                           "associated",    BERTH_OP_RESUME,    0,                1, false},
+        {"immigrate",    ",\"phase\":\"asso\",\"epoch\":\"99\",\"suspended\":true",
+         "suspended",                                                                                   BERTH_OP_IMMIGRATE, BERTH_PHASE_ASSO, 0, true },
+    };
+    struct pair *p = pair_new(false);
+    char text[400], want[64];
+    (void)state;
+    p->nve = ip_v4(0x0aff0002);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        snprintf(text, sizeof(text), "{\"cmd\":\"vm %s\"," VM1 "%s}", steps[i].op,
+            steps[i].more);
+        pair_call(p, text);
+        snprintf(want, sizeof(want), "\"state\":\"%s\"", steps[i].state);
+        assert_says(p->lines[0], want);
+        assert_says(p->lines[0], "\"nve\":\"10.255.0.2\"");
+        assert_int_equal(p->last.berth.op, steps[i].bop);
+        assert_int_equal(p->last.berth.phase, steps[i].phase);
+        assert_int_equal(p->last.s, steps[i].s);
+        assert_int_equal(p->tag.pass, steps[i].pass);
+        assert_int_equal(p->tag.vid, 100);
+    }
+    pair_free(p);
+}
+
 int
 main(void)
 {
@@ -716,6 +762,7 @@ main(void)
         cmocka_unit_test(test_answer_waits_for_the_tag),
         cmocka_unit_test(test_no_interface),
         cmocka_unit_test(test_life),
+        cmocka_unit_test(test_two_phases),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_bad_commands),
         cmocka_unit_test(test_no_uplink),
