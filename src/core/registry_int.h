@@ -20,6 +20,7 @@
 enum reg_sub { REG_SUB_NOT, REG_SUB_ALL, REG_SUB_MEMBERS };
 #define REG_KEY_SUBS    64               /* subscribers of one pulled key */
 #define REG_ASKED_N     1024             /* WHO_HAS questions remembered */
+#define REG_SAID_N      16384            /* by hash of a key: a collision ends a claim early */
 #define REG_QUANTUM     64               /* outputs of one NVE before the next one's turn */
 
 enum { ENT_LIVE = 1, ENT_ANCHOR = 2, ENT_ROW = 4 };   /* ROW: its epoch stands in the store */
@@ -100,6 +101,7 @@ struct reg_claim {                       /* waits for the end of recovery or for
     uint32_t nve;
     uint8_t gen, reserve;
     uint64_t ref;
+    uint32_t said;                       /* n_said when it began to wait */
     struct mapping_rec rec;
 };
 struct reg_talk {
@@ -135,6 +137,7 @@ struct registry {
     uint64_t next_epoch, epoch_limit, hwm_want;
     bool loaded, recovering;
     struct reg_asked asked[REG_ASKED_N];
+    uint32_t said[REG_SAID_N], n_said;   /* registrations by number while claims wait */
     uint64_t who_has_us;                 /* when the budget of WHO_HAS is full again */
     uint64_t counters[REGC_N];
 };

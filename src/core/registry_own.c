@@ -314,6 +314,19 @@ migration_of(const struct registry *r, uint64_t asked, uint64_t epoch)
 
 /* ---- registering ---- */
 
+/* The owner itself, with a number below the one that we granted it last: to an earlier
+ * claim at another of its ports, or before a crash ate the answer. It is the owner all
+ * the same, and is told the number. Words of a router without a session may be that
+ * old. */
+static bool
+owner_behind(
+    const struct registry *r, uint32_t nve, uint32_t ent, const struct mapping_rec *rec)
+{
+    const struct reg_ent *en = reg_ent(r, ent);
+    return en->flags & ENT_LIVE && en->nve == nve && !reg_nve(r, nve)->foreign &&
+           rec->epoch < en->epoch;
+}
+
 /* Only newer, or the owner's own again (E3, E6, F9). */
 static enum registry_reason
 register_verdict(
@@ -326,6 +339,8 @@ register_verdict(
     if (!ent)
         return REG_OK;
     const struct reg_ent *en = reg_ent(r, ent);
+    if (owner_behind(r, nve, ent, rec))
+        return REG_OK;
     if (rec->epoch != en->epoch)
         return rec->epoch > en->epoch ? REG_OK : REG_STALE;
     bool same_id = rec->migration_id == en->migration_id;
@@ -352,7 +367,8 @@ register_apply(
         return REG_FULL;
     struct reg_ent *en = reg_ent(r, h);
     uint32_t old = live ? en->nve : 0;
-    bool changed = !live || old != nve || en->epoch != rec->epoch;
+    bool keep = h && owner_behind(r, nve, h, rec);
+    bool changed = !live || old != nve || (en->epoch != rec->epoch && !keep);
     if (live) {
         count_families(r, h, (uint32_t)-1);
     } else {
@@ -362,8 +378,10 @@ register_apply(
         r->n_live++;
     }
     en->flags |= ENT_LIVE;
-    en->epoch = rec->epoch;
-    en->migration_id = rec->migration_id;
+    if (!keep) {
+        en->epoch = rec->epoch;
+        en->migration_id = rec->migration_id;
+    }
     en->vsi = rec->vsi;
     en->gen = reg_nve(r, nve)->gen;
     changed |= ips_replace(r, h, rec);
@@ -466,6 +484,34 @@ key_taken(const struct registry *r, uint32_t nve, const struct mapping_rec *rec)
            en->vsi != rec->vsi;
 }
 
+/* The last registration by number of a key, among those made while claims wait. */
+static uint32_t *
+said_at(struct registry *r, const struct mapping_rec *rec)
+{
+    uint8_t k[10];
+    memcpy(k, &rec->vni, 4);
+    memcpy(k + 4, rec->mac.b, 6);
+    return &r->said[map_hash(&r->by_resv, k, sizeof k) % REG_SAID_N];
+}
+
+/* Since it began to wait, the NVE registered the key with a number from elsewhere: a
+ * later claim of its own, which is told of here, too. */
+static bool
+claim_overtaken(struct registry *r, const struct reg_claim *c)
+{
+    uint32_t h = keytab_find(&r->keys, c->rec.vni, &c->rec.mac);
+    const struct reg_ent *en = h ? reg_ent(r, h) : NULL;
+    if (c->reserve || !en || !(en->flags & ENT_LIVE) || en->nve != c->nve ||
+        *said_at(r, &c->rec) <= c->said)
+        return false;
+    struct mapping_rec now;
+    reg_rec(r, h, &now);
+    answer(r, c->nve, c->ref, REG_REGISTERED, &now);
+    if (c->ref)
+        reg_confirm(r, h);
+    return true;
+}
+
 /* false: it has to wait for the high-water mark. */
 static bool
 claim_run(struct registry *r, const struct reg_claim *c)
@@ -473,6 +519,8 @@ claim_run(struct registry *r, const struct reg_claim *c)
     const struct reg_nve *n = reg_nve_live(r, c->nve);
     if (!n || n->gen != c->gen)
         return true; /* nobody is left to tell */
+    if (claim_overtaken(r, c))
+        return true;
     enum registry_reason reason = rec_check(r, &c->rec);
     if (reason == REG_OK && key_taken(r, c->nve, &c->rec))
         reason = REG_CONFLICT;
@@ -529,6 +577,7 @@ claim(struct registry *r, uint32_t nve, uint64_t ref, const struct mapping_rec *
     c->gen = reg_nve(r, nve)->gen;
     c->reserve = reserve;
     c->ref = ref;
+    c->said = r->n_said;
     c->rec = *rec;
     reg_claims_run(r);
 }
@@ -550,8 +599,11 @@ registry_register(struct registry *r, uint32_t nve, uint64_t ref,
     else if (want_epoch &&
              !refresh) /* what was registered before claims nothing (K3) */
         claim(r, nve, ref, rec, false);
-    else
+    else {
+        if (r->claims.n)
+            *said_at(r, rec) = ++r->n_said;
         register_now(r, nve, ref, rec);
+    }
 }
 
 void

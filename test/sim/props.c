@@ -44,7 +44,8 @@ owners_collect(struct world *w, struct tab *owners)
                 v.epoch = o.epoch = held.epoch;
             memcpy(key, &v.vni, 4);
             memcpy(key + 4, &v.mac, 6);
-            if ((v.state == ATT_SUSP || v.state == ATT_EMIG) && !mac_is_none(&v.mac)) {
+            if ((v.state == ATT_SUSP || v.state == ATT_EMIG || v.state == ATT_IMMIG) &&
+                !mac_is_none(&v.mac)) {
                 uint8_t pausing[14];
                 memcpy(pausing, key, 10);
                 memcpy(pausing + 10, &i, 4);
