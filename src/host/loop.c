@@ -106,6 +106,16 @@ loop_now_fresh(struct loop *l)
     return l->now_us;
 }
 
+uint64_t
+loop_wall_offset(void)
+{
+    struct timespec day, ts;
+    clock_gettime(CLOCK_REALTIME, &day);
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)(day.tv_sec - ts.tv_sec) * 1000000 +
+           (uint64_t)((day.tv_nsec - ts.tv_nsec) / 1000);
+}
+
 /* The first callback after a wait finds the clock of before it. */
 static void
 woke(struct loop *l)

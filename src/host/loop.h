@@ -31,6 +31,7 @@ void loop_stop(struct loop *l);
 
 uint64_t loop_now(const struct loop *l); /* read once per turn, after the wait */
 uint64_t loop_now_fresh(struct loop *l); /* reads the clock now, and renews loop_now */
+uint64_t loop_wall_offset(void);         /* time of day minus that clock, as of now */
 void loop_step(struct loop *l, loop_step_fn fn, void *ctx);
 /* The step runs at this time at the latest, never early, to the microsecond (a timerfd:
  * the loop's own timers count milliseconds). Set it in the step; LOOP_NEVER for none.

@@ -81,6 +81,18 @@ trace_rec(struct trace *t, enum trace_what what, const struct mapping_rec *rec,
     return ev;
 }
 
+const struct trace_event *
+trace_ref(const struct trace *t, uint32_t ref, uint32_t among)
+{
+    uint32_t kept = t->n < t->max ? t->n : t->max;
+    for (uint32_t i = 1; ref && i <= among && i <= kept; i++) {
+        const struct trace_event *ev = &t->ring[(t->n - i) % t->max];
+        if (ev->ref == ref)
+            return ev;
+    }
+    return NULL;
+}
+
 static bool
 has_key(json_t *keys, const struct trace_event *ev)
 {

@@ -55,6 +55,7 @@ struct trace_event {
     uint8_t what, tns;        /* enum trace_what; tns: op and code below are set */
     uint8_t op, code;         /* enum tns_op, enum tns_code */
     uint32_t vni, port, vid;  /* 0: not known */
+    uint32_t ref;             /* of a question to the authority; 0: none */
     uint64_t frames, dropped; /* of RELEASE, DISCARD, RELAYED */
     struct ip peer;
     const char *word; /* constant text beside: a state, a reason; or NULL */
@@ -73,6 +74,9 @@ struct trace_event *trace_rec(struct trace *t, enum trace_what what,
  * NULL. */
 json_t *trace_row(struct trace *t, struct ctl_reader *r, const char *program,
     const char *name, const struct ip *self);
+/* The latest event with this ref among the last `among`; NULL: none. */
+const struct trace_event *trace_ref(
+    const struct trace *t, uint32_t ref, uint32_t among);
 const char *trace_word(uint8_t what);
 const char *trace_help(uint8_t what);
 #endif

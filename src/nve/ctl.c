@@ -2,6 +2,7 @@
 /* The control socket's commands at an NVE (doc/protocol/control.md): what a row says. The
  * conversation is node/ctl_rows. Keys are stable: add, never rename. */
 #include "node/ctl_rows.h"
+#include "node/trace.h"
 #include "nve/node_int.h"
 
 struct ctl {
@@ -167,6 +168,13 @@ next_timer(void *node, struct ctl_reader *r)
 }
 
 static json_t *
+next_event(void *node, struct ctl_reader *r)
+{
+    struct nve *n = node;
+    return trace_row(n->trace, r, "berth-nve", n->name, &n->conf.edge.vtep);
+}
+
+static json_t *
 next_ping(void *node, struct ctl_reader *r)
 {
     struct nve *n = node;
@@ -197,6 +205,7 @@ static const struct ctl_command commands[] = {
     {"show counters",    NULL,            run_counters},
     {"show sessions",    next_session,    NULL        },
     {"show timers",      next_timer,      NULL        },
+    {"trace",            next_event,      NULL        },
     {"ping",             next_ping,       NULL        },
     {0},
 };

@@ -593,6 +593,7 @@ start(void *ctx, struct loop *l, struct host_err *err)
         return rc;
     if ((rc = main_conf_node(&a->conf, nc, err)))
         return rc;
+    nc->wall_us = loop_wall_offset();
     if (getrandom(&nc->edge.seed, sizeof nc->edge.seed, 0) != sizeof nc->edge.seed)
         return host_fail(err, -EIO, "no random numbers from the kernel: %m");
     if ((rc = loop_watch(l, netlink_monitor_fd(a->netlink), LOOP_IN, link_events, a,

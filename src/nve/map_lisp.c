@@ -6,7 +6,7 @@
  * References of the session are the edge's output ids; withdrawals carry none. A VN look-up's
  * ref is an index into `asks`, because its answer may be "no such VN", which names no VN. */
 #include "node/lisp_record.h"
-#include "nve/node_int.h"
+#include "nve/seen.h"
 #include "base/log.h"
 #include "proto/lisp_pull.h"
 #include "proto/lisp_session.h"
@@ -203,13 +203,18 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
         edge_session(e, false, now);
         break;
     case LISP_SEV_ACK:
+        nve_seen_authority(m->n, TRACE_REGISTERED, ev->ref, ev->epoch, ev->migration_id, NULL);
         if (ev->ref)
             edge_registered(e, (uint32_t)ev->ref, ev->epoch, ev->migration_id, 0, now);
         break;
     case LISP_SEV_GRANT:
+        nve_seen_authority(m->n, TRACE_GRANTED, ev->ref, ev->epoch, ev->migration_id, NULL);
         edge_registered(e, (uint32_t)ev->ref, ev->epoch, ev->migration_id, 0, now);
         break;
     case LISP_SEV_REJECT:
+        if (!(ev->ref & REF_VN))
+            nve_seen_authority(m->n, TRACE_REFUSED, ev->ref, ev->epoch, ev->migration_id,
+                lisp_rt_reason_str(ev->reason));
         if (ev->ref & REF_VN)
             vn_ask_ended(m, ev->ref, NULL, status_of(ev->reason));
         else if (ev->ref && ev->reason == LISP_RT_R_CONFLICT)
@@ -233,6 +238,7 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
         }
         if (!lisp_record_mapping(&ev->record, &rec))
             break;
+        nve_seen_mapping(m->n, ev->record.ttl_min ? TRACE_MAPPED : TRACE_UNMAPPED, &rec);
         if (ev->record.ttl_min)
             edge_map_set(e, &rec, ev->seq, now);
         else
@@ -256,9 +262,12 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
     case LISP_SEV_RESERVED:
         rec = (struct mapping_rec){.vni = ev->vni, .mac = ev->mac, .owner = ev->owner,
             .epoch = ev->epoch, .migration_id = ev->migration_id};
+        nve_seen_mapping(m->n, TRACE_RESERVED, &rec);
         edge_reserved(e, &rec, now);
         break;
     case LISP_SEV_CONFIRM:
+        rec = (struct mapping_rec){.vni = ev->eid.vni, .mac = ev->eid.mac, .epoch = ev->epoch};
+        nve_seen_mapping(m->n, TRACE_CONFIRMED, &rec);
         if (ev->eid.kind == LISP_EID_MAC)
             edge_confirmed(e, ev->eid.vni, &ev->eid.mac, ev->epoch, now);
         break;

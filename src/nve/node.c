@@ -3,7 +3,7 @@
  * the order edge, VDP, LISP, control: an output of one machine that is an input of another
  * (a VDP request for the edge, a registration for LISP) is handed over here and the pull
  * goes on, so main sees only what leaves the process. */
-#include "nve/node_int.h"
+#include "nve/seen.h"
 #include "base/log.h"
 #include <string.h>
 
@@ -65,6 +65,7 @@ nve_new(const struct nve_conf *conf, uint64_t now_us)
     if (n->conf.edge.authority)
         n->lisp = map_lisp_new(n);
     n->ctl = nve_ctl_new(n);
+    n->trace = trace_new(conf->trace_events ? conf->trace_events : TRACE_EVENTS, conf->wall_us);
     return n;
 }
 
@@ -74,6 +75,7 @@ nve_free(struct nve *n)
     if (!n)
         return;
     nve_ctl_free(n->ctl);
+    trace_free(n->trace);
     map_lisp_free(n->lisp);
     tns_vdp_free(n->vdp);
     edge_free(n->edge);
@@ -127,6 +129,7 @@ nve_input(struct nve *n, const struct nve_in *in, uint64_t now_us)
         edge_done(n->edge, in->id, in->status, now_us);
         break;
     case NVE_IN_DP_EVENT:
+        nve_seen_dp_event(n, in->event);
         edge_dp_event(n->edge, in->event, now_us);
         break;
     case NVE_IN_RESTORE:
@@ -185,6 +188,7 @@ edge_pull(struct nve *n, struct nve_out *out)
     struct edge_out e;
     if (!edge_output(n->edge, &e))
         return PULLED_NOTHING;
+    nve_seen_output(n, &e);
     switch ((enum edge_out_type)e.type) {
     case EDGE_DP:
         out->type = NVE_OUT_DP;

@@ -49,6 +49,8 @@ struct nve_conf {
     uint32_t n_vns;
     const struct mapping_rec *maps;      /* static mappings of others (mapping = static) */
     uint32_t n_maps;
+    uint32_t trace_events;               /* kept for `trace`; 0: the default */
+    uint64_t wall_us;                    /* time of day minus the clock of now_us, for `trace` */
 };
 
 enum nve_in_type {

@@ -12,6 +12,7 @@
 struct tns_vdp;
 struct map_lisp;
 struct ctl;
+struct trace;
 struct nve {
     struct nve_conf conf;
     char *name, *key;                    /* own copies of the configuration's texts */
@@ -23,6 +24,7 @@ struct nve {
     struct tns_vdp *vdp;
     struct map_lisp *lisp;               /* NULL without an authority */
     struct ctl *ctl;
+    struct trace *trace;
     uint64_t dp_counters[DPC_N];
 };
 enum pulled { PULLED_NOTHING, PULLED_MORE, PULLED_OUT };

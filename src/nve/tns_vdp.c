@@ -7,7 +7,7 @@
  * What has to be remembered between request and answer is a `pending` (pool): its handle
  * is the cookie of the abstract request. What has to survive a restart is the accepted
  * request (K3), journaled as RECORD_VDP when the answer is known, before it is sent. */
-#include "nve/node_int.h"
+#include "nve/seen.h"
 #include "base/log.h"
 #include "proto/lldp_evb.h"
 #include "proto/vdp_bridge.h"
@@ -365,6 +365,7 @@ request(struct tns_vdp *t, uint32_t port, const struct vdp_request *rq)
         q.idle_us = 3 * evb_exp_us(tm->rka) + evb_exp_us(tm->rwd);
     q.n_entries = rq->n_entries;
     q.entries = entries;
+    nve_seen_request(t->n, &q);
     edge_request(t->n->edge, &q, t->n->now_us);
 }
 

@@ -244,6 +244,7 @@ nve_new_of(struct world *w, uint32_t i, uint32_t inc, uint64_t now)
         .evb_retries = 3,
         .evb_rwd = 15,
         .evb_rka = 17,
+        .trace_events = 16,
         .ports = n->ports,
         .n_ports = w->sc->ports,
         .profile_vns = profiles,
