@@ -524,31 +524,45 @@ class MovingVm(Vm):
         }[name]
         return self.begin(server, op, **arguments, **more.get(name, {}))
 
+    def migration(self, to):
+        """A move that begins: the target's interface is there from now on."""
+        move = Move(self.server, to)
+        self.card("prepare", to)
+        move.told = len(self.card("stats")["lost_probes"])
+        return move
+
+    def pause(self, move):
+        move.paused_ns = self.card("pause")["t_ns"]
+
+    def start(self, move):
+        """The VM runs on at the target."""
+        move.resumed_ns = self.card("resume", move.target)["t_ns"]
+        move.lost_probes = self.card("stats")["lost_probes"][move.told:]
+        self.server = move.target
+
+    def tell(self, move, *names, **more):
+        """Steps that speak to agents, side by side."""
+        asked = [(n, self.step(n, move, **more)) for n in names]
+        for n, request in asked:
+            move.answers[n] = self.end(request, n)
+
     def move(self, to, pause_s=0.0, steps=STEPS, between=None, **more):
         """Moves to another server, step by step. The VM starts there when pause_s is over
         and the steps before are done. between(step) is called after each; `more` adds
         arguments to a step: commit={"target": ...}."""
-        move = Move(self.server, to)
-        before = self.card("prepare", to)
-        told = len(self.card("stats")["lost_probes"])
+        move = self.migration(to)
         for group in steps:
             group = group if isinstance(group, tuple) else (group,)
             if group == ("pause",):
-                move.paused_ns = self.card("pause")["t_ns"]
+                self.pause(move)
             elif group == ("start",):
                 left = pause_s - (time.monotonic_ns() - move.paused_ns) / 1e9
-                if left > 0:
-                    time.sleep(left)             # the modelled stop and copy
-                move.resumed_ns = self.card("resume", to)["t_ns"]
-                self.server = to
+                time.sleep(max(left, 0))         # the modelled stop and copy
+                self.start(move)
             else:
-                asked = [(n, self.step(n, move, **more)) for n in group]
-                for n, request in asked:
-                    move.answers[n] = self.end(request, n)
+                self.tell(move, *group, **more)
             if between:
                 between(group[0])
-        move.begun_ns = before["t_ns"]
-        move.lost_probes = self.card("stats")["lost_probes"][told:]
         return move
 
 
@@ -591,6 +605,7 @@ class Lab:
         self.key = secrets.token_hex(16)
         self.log_level, self.underlay_mtu = log_level, underlay_mtu
         self.processes, self.namespaces = [], []
+        self.pid_folders = []            # [namespace, folder]: PID files of others there
         self.core = Node(self, "core")
         self.nva = Nva(self) if authority else None
         self.tors = [Nve(self, i + 1) for i in range(tors)]
@@ -603,12 +618,18 @@ class Lab:
     def _save(self):
         with open(os.path.join(self.dir, "lab.json.new"), "w", encoding="utf-8") as out:
             json.dump({"prefix": self.prefix, "namespaces": self.namespaces,
+                       "pid_folders": self.pid_folders,
                        "pids": [[p.pid, _start_time(p.pid)] for p in self.processes if p.poll() is None]}, out)
         os.rename(os.path.join(self.dir, "lab.json.new"), os.path.join(self.dir, "lab.json"))
 
     def note_process(self, process):
         self.processes.append(process)
         self.processes = [p for p in self.processes if p.poll() is None]
+        self._save()
+
+    def note_pid_folder(self, node, folder):
+        """Processes in the namespace of the node whose PID files will be in the folder."""
+        self.pid_folders.append([node.ns, folder])
         self._save()
 
     def _netns(self, nodes):
@@ -724,6 +745,18 @@ def labs():
     return []
 
 
+def _noted(namespace, folder):
+    """PIDs of the files in a folder, as far as the process is in the namespace."""
+    with contextlib.suppress(OSError):
+        ours = os.stat(f"/run/netns/{namespace}").st_ino
+        for name in os.listdir(folder):
+            with contextlib.suppress(OSError, ValueError):
+                with open(os.path.join(folder, name), encoding="ascii") as f:
+                    pid = int(f.read()) if name.endswith(".pid") else 0
+                if pid > 1 and os.stat(f"/proc/{pid}/ns/net").st_ino == ours:
+                    yield pid
+
+
 def take_down(prefix):
     """Remove a lab by name: its processes by pid and start time, namespaces, pins, files."""
     path = os.path.join(RUN, prefix)
@@ -746,6 +779,10 @@ def take_down(prefix):
     for pid in alive:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
+    for namespace, folder in known.get("pid_folders", []):
+        for pid in _noted(namespace, folder):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
     for ns in known["namespaces"]:
         subprocess.run(["ip", "netns", "del", ns], capture_output=True, check=False)
     bpf = os.path.join(path, "bpf")

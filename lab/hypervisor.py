@@ -1,0 +1,336 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Real machines on the servers of a lab: a libvirtd of its own on each, guests that QEMU
+emulates (image.py), live migration over a management network, and what libvirt says of
+it.
+
+        machine ─ tap ─ br0 (no uplink)          machine's frames: tap <-> berth-tes
+          [srv1: berth-tes, libvirtd] ── mgmt ── [srv2: berth-tes, libvirtd]
+                 | up0                                  | up0
+               tor1                                   tor2
+
+A libvirtd here sees /etc/libvirt, /run and /var of its own, its server's network, and no
+cgroups, message bus or KVM of this machine. Machines are emulated (TCG) everywhere, so
+what is measured does not depend on what the machine below can do."""
+import contextlib
+import glob
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import uuid
+
+import image
+import lab as labs
+from lab import LabError, wait_for
+
+LIBVIRTD, VIRSH = "/usr/sbin/libvirtd", "/usr/bin/virsh"
+QEMU = "/usr/bin/qemu-system-x86_64"
+METADATA = "urn:berth:1"
+ECHO_PORT, COMMAND_PORT = 7007, 7008
+BOOT_S = 60
+
+# $1: the folder, $2: the lab's, $3: the build directory, $4: the name of the host. It
+# becomes libvirtd, so the PID stays the one that was written down.
+START = """
+hostname "$4"
+umount -l -R /sys
+mount -t sysfs sysfs /sys
+mount --bind "$1/etc" /etc/libvirt
+if [ -e /dev/kvm ]; then
+    mount --bind "$1/nothing" /dev/kvm
+    mount -o remount,bind,ro /dev/kvm
+fi
+for f in passwd group; do mount --bind "$1/$f" /etc/$f; done
+mount --bind "$3" "$1/var/lib/berth"
+mount --rbind "$2" "$1$2"
+mount --rbind "$1/var" /var
+mount --rbind "$1/run" /run
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin %s --listen --timeout 0
+""" % LIBVIRTD
+BUILD_THERE = "/var/lib/berth"           # what libvirtd and QEMU see of the build directory
+
+
+def missing():
+    """What this machine lacks, as a sentence; "" when all is there."""
+    lacks = [p for p in (LIBVIRTD, VIRSH, QEMU, "/dev/net/tun") if not os.path.exists(p)]
+    return f"not there: {' '.join(lacks)}: run tools/install-deps" if lacks else ""
+
+
+def management(lab):
+    """A network of its own between the servers, for libvirt and the copies of memory."""
+    lab.core.ip(["link add mgmt type bridge forward_delay 0", "link set mgmt up"])
+    labs.ip_batch([f"link add mg0 netns {s.ns} type veth peer name mg{s.index} "
+                   f"netns {lab.core.ns}" for s in lab.servers])
+    lab.core.ip([line for s in lab.servers for line in (
+        f"link set mg{s.index} master mgmt", f"link set mg{s.index} up")])
+    for s in lab.servers:
+        s.ip([f"addr add {Hypervisor.address_of(s)}/24 dev mg0", "link set mg0 up"])
+
+
+class Hypervisor:
+    """libvirtd on a server of the lab, and the bridge that its machines' taps are put on."""
+
+    def __init__(self, server):
+        self.server, self.lab = server, server.lab
+        self.folder = os.path.join(self.lab.dir, server.name + ".libvirt")
+        self.address = self.address_of(server)
+        self.socket = os.path.join(self.folder, "run", "libvirt", "libvirt-sock")
+        self.uri = f"qemu:///system?socket={self.socket}"
+        self.log_path = os.path.join(self.folder, "var", "log", "libvirt", "libvirtd.log")
+        self.hooks, self.process = {}, None      # hooks: {"qemu": script, "network": script}
+
+    @staticmethod
+    def address_of(server):
+        return f"10.253.0.{server.index}"
+
+    def _path(self, *parts):
+        path = os.path.join(self.folder, *parts)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return path
+
+    def _write(self, text, *parts, mode=0o644):
+        path = self._path(*parts)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        os.chmod(path, mode)
+
+    def prepare(self):
+        """Files and the bridge; before start, and once."""
+        self._write(f"""host_uuid = "{uuid.uuid4()}"
+listen_tls = 0
+listen_tcp = 1
+auth_tcp = "none"
+listen_addr = "{self.address}"
+auth_unix_rw = "none"
+auth_unix_ro = "none"
+log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
+""", "etc", "libvirtd.conf")
+        self._write(f"""user = "root"
+group = "root"
+security_driver = "none"
+namespaces = [ ]
+cgroup_controllers = [ ]
+remember_owner = 0
+dynamic_ownership = 0
+stdio_handler = "file"
+migration_host = "{self.address}"
+""", "etc", "qemu.conf")
+        for name, text in self.hooks.items():       # looked up once, when libvirtd starts
+            self._write(text, "etc", "hooks", name, mode=0o755)
+        self._write("", "nothing")
+        for name, more in (("passwd", "libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin"),
+                           ("group", "libvirt-qemu:x:64055:")):
+            with open(f"/etc/{name}", encoding="utf-8") as f:    # libvirt asks for this one
+                self._write(f.read().rstrip("\n") + f"\n{more}\n", name)
+        for folder in ("run/libvirt", "var/lib/libvirt", "var/lib/berth", "var/tmp",
+                       "var/cache/libvirt/qemu", "var/log/libvirt", self.lab.dir[1:]):
+            os.makedirs(os.path.join(self.folder, folder), exist_ok=True)
+        image.image(labs.BUILD)
+        known = os.path.join(labs.BUILD, "guest", "capabilities")
+        if os.path.isdir(known):
+            shutil.copytree(known, self._path("var", "cache", "libvirt", "qemu", "capabilities"),
+                            dirs_exist_ok=True)
+        self.server.ip(["link add br0 type bridge forward_delay 0", "link set br0 up"])
+        self.lab.note_pid_folder(self.server, os.path.join(self.folder, "run", "libvirt", "qemu"))
+
+    def start(self, wait=True):
+        """libvirtd; machines that run already are found again."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.socket)
+        log = open(os.path.join(self.folder, "out"), "a", encoding="utf-8")
+        self.process = self.server.popen(
+            ["unshare", "-m", "-u", "--propagation", "private", "sh", "-ec", START, "sh",
+             self.folder, self.lab.dir, labs.BUILD, self.server.ns], stdin=subprocess.DEVNULL,
+            stdout=log, stderr=log)
+        log.close()
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        def there():
+            if self.process.poll() is not None:
+                raise LabError(f"libvirtd on {self.server.name} ended: {self.tail()}")
+            with socket.socket(socket.AF_UNIX) as s, contextlib.suppress(OSError):
+                s.connect(self.socket)
+                return True
+        wait_for(f"libvirtd on {self.server.name}", there, 30)
+
+    def tail(self):
+        out = ""
+        for path in (os.path.join(self.folder, "out"), self.log_path):
+            with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as f:
+                out += "".join(f.readlines()[-8:])
+        return out
+
+    def virsh(self, *arguments, check=True, timeout=60):
+        """One virsh command, never longer than timeout; its output."""
+        try:
+            done = subprocess.run([VIRSH, "-q", "-k", "5", "-c", self.uri, *arguments], text=True,
+                                  capture_output=True, timeout=timeout, stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"{self.server.name}: virsh {' '.join(arguments)}: not within "
+                           f"{timeout} s\n{self.tail()}") from None
+        if check and done.returncode:
+            raise LabError(f"{self.server.name}: virsh {' '.join(arguments)}: "
+                           f"{done.stderr.strip()}\n{self.tail()}")
+        return done.stdout.strip()
+
+    def probe_capabilities(self):
+        """Let libvirt find out what QEMU can: seconds, so the answer is kept for others."""
+        self.virsh("domcapabilities", "--virttype", "qemu", "--emulatorbin", QEMU,
+                   "--arch", "x86_64", timeout=120)
+        found = os.path.join(self.folder, "var", "cache", "libvirt", "qemu", "capabilities")
+        known = os.path.join(labs.BUILD, "guest", "capabilities")
+        if glob.glob(os.path.join(found, "*.xml")):
+            shutil.copytree(found, known, dirs_exist_ok=True)
+
+    def network(self, vn):
+        """A libvirt network that names the VN; its machines' taps are put on br0."""
+        path = self._path("net", vn + ".xml")
+        self._write(f"""<network><name>{vn}</name>
+  <metadata><berth:vn xmlns:berth='{METADATA}' name='{vn}'/></metadata>
+  <forward mode='bridge'/><bridge name='br0'/>
+</network>""", "net", vn + ".xml")
+        self.virsh("net-create", path)
+
+    def qemu_pid(self, machine):
+        path = os.path.join(self.folder, "run", "libvirt", "qemu", machine.name + ".pid")
+        with open(path, encoding="ascii") as f:
+            return int(f.read())
+
+    def domain_state(self, machine):
+        return self.virsh("domstate", machine.name, "--reason", check=False, timeout=20)
+
+
+class Events:
+    """What libvirt and QEMU on a server say (vmevents.c), as a list that grows."""
+
+    def __init__(self, hypervisor):
+        self.seen, self.changed = [], threading.Condition()
+        self.process = hypervisor.server.popen(
+            [os.path.join(labs.BUILD, "lab", "guest", "vmevents"), hypervisor.uri],
+            stderr=subprocess.DEVNULL)
+        threading.Thread(target=self._read, daemon=True).start()
+        self.expect("the events of " + hypervisor.server.name, lambda e: e.get("ready"))
+
+    def _read(self):
+        for text in self.process.stdout:
+            with self.changed:
+                self.seen.append(json.loads(text))
+                self.changed.notify_all()
+
+    def mark(self):
+        return len(self.seen)
+
+    def since(self, mark=0, **wanted):
+        return [e for e in self.seen[mark:] if all(e.get(k) == v for k, v in wanted.items())]
+
+    def expect(self, what, match, mark=0, deadline_s=30):
+        """The first event from the mark on for which match(event) is true."""
+        end = time.monotonic() + deadline_s
+        with self.changed:
+            while True:
+                found = next((e for e in self.seen[mark:] if match(e)), None)
+                if found:
+                    return found
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise LabError(f"{what}: not within {deadline_s} s; seen: {self.seen[mark:]}")
+                self.changed.wait(left)
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(5)
+
+
+class Machine:
+    """A guest: a transient domain whose metadata name its VN and addresses."""
+
+    def __init__(self, lab, index, vn="red", mtu=1450):
+        self.lab, self.vn, self.mtu = lab, vn, mtu
+        self.name = f"{lab.prefix}g{index}"
+        self.vsi = f"00000000-0000-4000-a000-{index:012x}"
+        self.mac = f"52:54:00:00:{index >> 8:02x}:{index & 255:02x}"
+        self.ip4, self.ip6 = f"10.0.200.{index}", f"fd00::c8:{index:x}"
+        self.memory_mib = 96
+        self.at = None
+
+    def console(self, hypervisor):
+        return os.path.join(hypervisor.folder, "var", "log", "libvirt", self.name + ".console")
+
+    def metadata(self):
+        return (f"<berth:vn xmlns:berth='{METADATA}' name='{self.vn}'>"
+                f"<berth:ip>{self.ip4}</berth:ip><berth:ip>{self.ip6}</berth:ip></berth:vn>")
+
+    def xml(self):
+        return f"""<domain type='qemu'>
+  <name>{self.name}</name><uuid>{self.vsi}</uuid>
+  <metadata>{self.metadata()}</metadata>
+  <memory unit='MiB'>{self.memory_mib}</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type>
+    <kernel>{BUILD_THERE}/guest/vmlinuz</kernel><initrd>{BUILD_THERE}/guest/initrd</initrd>
+    <cmdline>console=ttyS0 quiet panic=-1 berth.ip={self.ip4}/16 berth.ip6={self.ip6}/64</cmdline></os>
+  <features><acpi/></features>
+  <on_poweroff>destroy</on_poweroff><on_crash>destroy</on_crash>
+  <devices>
+    <emulator>{QEMU}</emulator>
+    <controller type='usb' model='none'/>
+    <interface type='network'><mac address='{self.mac}'/><source network='{self.vn}'/>
+      <model type='virtio'/><driver name='qemu'/><mtu size='{self.mtu}'/>
+      <port isolated='yes'/><rom enabled='no'/></interface>
+    <serial type='file'><source path='/var/log/libvirt/{self.name}.console'/></serial>
+    <memballoon model='none'/>
+  </devices>
+</domain>
+"""
+
+    def create(self, hypervisor, timeout=60):
+        path = os.path.join(hypervisor.folder, self.name + ".xml")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(self.xml())
+        with contextlib.suppress(OSError):
+            os.unlink(self.console(hypervisor))
+        hypervisor.virsh("create", path, timeout=timeout)
+        self.at = hypervisor
+
+    def wait_booted(self):
+        def ready():
+            with contextlib.suppress(OSError), open(self.console(self.at), "rb") as f:
+                return b"guest: ready" in f.read()
+        wait_for(f"{self.name} to boot (console {self.console(self.at)})", ready, BOOT_S, 0.05)
+
+    def tap(self, hypervisor=None):
+        """Name of its interface on the server."""
+        rows = (hypervisor or self.at).virsh("domiflist", self.name).splitlines()
+        return rows[0].split()[0]
+
+    def migrate(self, to, *more, timeout=60, check=True):
+        """A live migration; virsh's output, or its error when it failed and may."""
+        out = self.at.virsh("migrate", "--live", "--p2p", *more, self.name,
+                            f"qemu+tcp://{to.address}/system", timeout=timeout, check=check)
+        self.at = to
+        return out
+
+    def begin_migration(self, to, *more):
+        """The same, not waited for: finish(process) later."""
+        process = subprocess.Popen(
+            [VIRSH, "-q", "-c", self.at.uri, "migrate", "--live", "--p2p", *more, self.name,
+             f"qemu+tcp://{to.address}/system"], text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        self.lab.note_process(process)
+        return process
+
+    def ask(self, vm, port=ECHO_PORT, text=b"12345678", wait_s=0.3):
+        """One question to the guest from a namespace VM; the answer, or None."""
+        with vm.inside():
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with s, contextlib.suppress(OSError):
+            s.settimeout(wait_s)
+            s.connect((self.ip4, port))
+            s.send(text)
+            return s.recv(2048)
