@@ -123,11 +123,14 @@ map_lisp_edge(struct map_lisp *m, const struct edge_out *out)
     case EDGE_MAP_ACK:
         lisp_session_seq_ack(m->session, out->u.seq);
         break;
+    case EDGE_SMR:
+        eid = lisp_eid_mac(out->u.smr.vni, &out->u.smr.mac);
+        lisp_pull_smr(m->pull, &out->u.smr.to, &eid, m->n->now_us);
+        break;
     case EDGE_DP:
     case EDGE_JOURNAL:
     case EDGE_ANSWER:
     case EDGE_NOTICE:
-    case EDGE_SMR:
     case EDGE_N_OUTS:
         break;
     }
@@ -386,8 +389,12 @@ pull_output(struct map_lisp *m, struct nve_out *out)
         pull_question(m, &o.question);
         break;
     case LISP_POUT_SMR:
-        /* ask before believing (D5, RFC 8014 clause 6) */
-        lisp_pull_request(m->pull, &o.eid, m->n->now_us);
+        /* Ask before believing (D5, RFC 8014 clause 6). Of a VM the edge knows whether
+         * we send to that NVE at all; an address alone is another router's business. */
+        if (o.eid.kind == LISP_EID_MAC)
+            edge_smr(m->n->edge, o.eid.vni, &o.eid.mac, &o.from, m->n->now_us);
+        else
+            lisp_pull_request(m->pull, &o.eid, m->n->now_us);
         break;
     }
     return PULLED_MORE;

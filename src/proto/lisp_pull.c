@@ -23,6 +23,7 @@ const struct setting lisp_pull_settings[LISP_PULL_N_SETTINGS] = {
     {"pull-smr",     3 * SECOND, SECOND, 600 * SECOND, "RFC 9301 6.1",
      "least time between SMRs for one key and RLOC"                                                        },
     {"pull-smr-max", 1024,       16,     1048576,      "K19",          "keys and RLOCs remembered for that"},
+    {"pull-smr-in",  1000,       1,      1000000,      "D5",           "SMRs taken in a second"            },
 };
 
 struct question {
@@ -36,6 +37,11 @@ struct smr_slot {
     struct ip to;
     uint64_t until_us;
 };
+#define INVOKED_N 64 /* keys remembered of which an SMR came lately */
+struct invoked {
+    struct lisp_eid eid;
+    uint64_t until_us;
+};
 struct item { /* what output will tell; octets and record are in the arena */
     struct lisp_pull_out out;
     const struct lisp_record *record;
@@ -46,6 +52,8 @@ struct lisp_pull {
     struct map by_eid, by_nonce;
     struct timers timers;
     struct smr_slot *smrs;
+    struct invoked invoked[INVOKED_N];
+    uint64_t smr_full_us; /* when as many SMRs as fit into a second may come again */
     struct fifo items;
     struct arena arena;
     uint64_t n_nonces;
@@ -167,13 +175,33 @@ lisp_pull_output(struct lisp_pull *p, struct lisp_pull_out *out)
 
 /* ---- questions ---- */
 
+static struct invoked *
+invoked_of(struct lisp_pull *p, const struct lisp_eid *eid)
+{
+    return &p->invoked[eid_hash(&p->by_eid, eid, NULL) % INVOKED_N];
+}
+
+/* The s bit: an SMR is why we ask (RFC 9301 clause 6.1). */
+static bool
+is_invoked(struct lisp_pull *p, const struct lisp_eid *eid, uint64_t now_us)
+{
+    const struct invoked *v = invoked_of(p, eid);
+    if (now_us >= v->until_us || !lisp_eid_equal(&v->eid, eid))
+        return false;
+    p->counters[LISP_PC_SMR_INVOKED]++;
+    return true;
+}
+
 static void
 ask(struct lisp_pull *p, uint32_t handle, uint64_t now_us)
 {
     struct question *q = pool_at(&p->pool, handle);
     const struct lisp_dialect *d = &p->conf.dialect;
     uint8_t bare[256], b[PACKET_MAX];
-    struct lisp_request m = {.nonce = q->nonce, .n_itrs = 1, .n_eids = 1};
+    struct lisp_request m = {.nonce = q->nonce,
+        .n_itrs = 1,
+        .n_eids = 1,
+        .smr_invoked = is_invoked(p, &q->eid, now_us)};
     m.itrs[0] = p->conf.self;
     m.eids[0] = q->eid;
     /* The inner destination is the EID where that can be (clause 5.8), else the
@@ -333,19 +361,31 @@ is_key(const struct lisp_eid *eid)
     return eid->kind == LISP_EID_IP || eid->kind == LISP_EID_MAC;
 }
 
+/* Anybody can send one. It says nothing but that we may ask, and that at a bounded
+ * rate. */
 static void
-smr_in(struct lisp_pull *p, const struct ip *from, const struct lisp_request *m)
+smr_in(struct lisp_pull *p, const struct ip *from, const struct lisp_request *m,
+    uint64_t now_us)
 {
+    uint64_t each_us = SECOND / p->conf.settings[LISP_PULL_SMR_IN];
     p->counters[LISP_PC_SMR_IN]++;
+    if (p->smr_full_us < now_us)
+        p->smr_full_us = now_us;
+    if (p->smr_full_us + each_us > now_us + SECOND) {
+        p->counters[LISP_PC_SMR_LIMITED]++;
+        return;
+    }
+    p->smr_full_us += each_us;
     struct lisp_pull_out *out = tell(p, LISP_POUT_SMR, NULL);
     out->from = *from;
     out->eid = is_key(&m->source) ? m->source : m->eids[0];
+    *invoked_of(p, &out->eid) = (struct invoked){out->eid, now_us + SECOND};
 }
 
 /* port: where the asker waits for the answer. */
 static void
-request_in(struct lisp_pull *p, const struct ip *from, uint16_t port,
-    const uint8_t *bytes, size_t n)
+request_in(struct lisp_pull *p, const struct ip *from, uint16_t port, bool bare,
+    const uint8_t *bytes, size_t n, uint64_t now_us)
 {
     struct lisp_request m;
     if (lisp_request_decode(bytes, n, &m) || !m.n_itrs || !is_key(&m.eids[0])) {
@@ -353,7 +393,10 @@ request_in(struct lisp_pull *p, const struct ip *from, uint16_t port,
         return;
     }
     if (m.smr) {
-        smr_in(p, from, &m);
+        if (bare) /* comes from where it says, or from whom can forge that */
+            smr_in(p, from, &m, now_us);
+        else
+            p->counters[LISP_PC_BAD]++;
         return;
     }
     if (m.no_reply)
@@ -380,18 +423,17 @@ void
 lisp_pull_input(struct lisp_pull *p, const struct ip *from, uint16_t port,
     const uint8_t *bytes, size_t n, uint64_t now_us)
 {
-    (void)now_us;
     struct lisp_ecm e;
     switch (lisp_type_of(bytes, n)) {
     case LISP_MAP_REPLY:
         reply_in(p, from, bytes, n);
         return;
     case LISP_MAP_REQUEST:
-        request_in(p, from, port, bytes, n);
+        request_in(p, from, port, true, bytes, n, now_us);
         return;
     case LISP_ECM:
         if (lisp_ecm_decode(bytes, n, &e) == LISP_OK) {
-            request_in(p, &e.src, e.sport, e.payload, e.size);
+            request_in(p, &e.src, e.sport, false, e.payload, e.size, now_us);
             return;
         }
         break;

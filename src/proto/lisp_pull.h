@@ -11,7 +11,7 @@
 #include "wire/lisp.h"
 
 enum lisp_pull_setting { LISP_PULL_RETRY_US, LISP_PULL_TRIES, LISP_PULL_MAX, LISP_PULL_SMR_US,
-    LISP_PULL_SMR_MAX, LISP_PULL_N_SETTINGS };
+    LISP_PULL_SMR_MAX, LISP_PULL_SMR_IN, LISP_PULL_N_SETTINGS };
 extern const struct setting lisp_pull_settings[LISP_PULL_N_SETTINGS];   /* K19 */
 
 struct lisp_pull_conf {
@@ -35,7 +35,8 @@ enum lisp_pull_out_type {
     LISP_POUT_NEGATIVE,                  /* eid, record: act and ttl_min say what and how long */
     LISP_POUT_TIMEOUT,                   /* eid */
     LISP_POUT_QUESTION,                  /* question: reply with lisp_pull_reply, or not at all */
-    LISP_POUT_SMR                        /* eid, from: ask the authority before believing (D5) */
+    LISP_POUT_SMR                        /* eid, from: ask the authority before believing (D5); who
+                                          * sent it is not proven */
 };
 struct lisp_pull_question {              /* a value: may be kept and answered later */
     struct lisp_eid eid;
@@ -78,7 +79,8 @@ bool lisp_pull_smr(struct lisp_pull *p, const struct ip *to, const struct lisp_e
     X(ASKED, "asked") X(RETRIES, "retries") X(ANSWERED, "answered") X(NEGATIVE, "negative") \
     X(TIMEOUTS, "timeouts") X(LIMITED, "limited") X(FULL, "full") X(BAD, "malformed") \
     X(STRAY, "stray_replies") X(QUESTIONS, "questions") X(REPLIES, "replies") \
-    X(SMR_IN, "smr_in") X(SMR_OUT, "smr_out")
+    X(SMR_IN, "smr_in") X(SMR_OUT, "smr_out") X(SMR_LIMITED, "smr_limited") \
+    X(SMR_INVOKED, "smr_invoked")
 enum lisp_pull_counter {
 #define X(sym, name) LISP_PC_##sym,
     LISP_PULL_COUNTERS(X)

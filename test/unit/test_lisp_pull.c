@@ -264,6 +264,39 @@ smrs(void **state)
     out = next(b, LISP_POUT_SMR);
     assert_true(lisp_eid_equal(&out.eid, &eid) && ip_equal(&out.from, &from));
     none(b); /* nothing is sent by itself: who is told asks first (D5) */
+    /* The question that follows says why; one without an SMR does not. */
+    struct lisp_request m;
+    struct lisp_ecm e;
+    for (int i = 0; i < 2; i++) {
+        lisp_pull_request(b, i ? &other : &eid, 0);
+        struct lisp_pull_out q = next(b, LISP_POUT_SEND);
+        assert_int_equal(lisp_ecm_decode(q.bytes, q.size, &e), LISP_OK);
+        assert_int_equal(lisp_request_decode(e.payload, e.size, &m), LISP_OK);
+        assert_int_equal(m.smr_invoked, !i);
+        assert_false(m.smr);
+    }
+    assert_int_equal(lisp_pull_counter(b, LISP_PC_SMR_INVOKED), 1);
+    /* In an ECM the sender is anybody. */
+    uint8_t bare[256], ecm[512];
+    struct lisp_request s = {.smr = true, .n_itrs = 1, .n_eids = 1};
+    s.itrs[0] = from;
+    s.source = s.eids[0] = eid;
+    e = (struct lisp_ecm){
+        .src = from, .dst = to, .sport = 4342, .dport = LISP_PORT, .payload = bare};
+    e.size = lisp_request_encode(&s, dia, bare, sizeof bare);
+    size_t n = lisp_ecm_encode(&e, ecm, sizeof ecm);
+    assert_true(n > 0);
+    lisp_pull_input(b, &from, 4342, ecm, n, 0);
+    none(b);
+    /* A flood: a second's worth is taken, then as many as the rate says. */
+    unsigned taken = 0;
+    for (uint64_t i = 0; i < 30000; i++) {
+        lisp_pull_input(b, &from, 4342, bare, e.size, SEC + i * 100);
+        while (lisp_pull_output(b, &out))
+            taken += out.type == LISP_POUT_SMR;
+    }
+    assert_in_range(taken, 3900, 4001); /* 3 s at 1000 and one burst */
+    assert_int_equal(lisp_pull_counter(b, LISP_PC_SMR_LIMITED), 30000 - taken);
     lisp_pull_free(a);
     lisp_pull_free(b);
 }
