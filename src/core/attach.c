@@ -476,7 +476,11 @@ port_up(struct edge *e, uint32_t h)
         entry_install(e, n, a->state == ATT_ASSOC, 0);
         if (!(t->flags & ENTRY_MAC))
             continue;
-        enum mapping_verdict v = entry_claim(e, n, a->epoch, a->migration_id, 0);
+        /* Another port here claimed it meanwhile, with a number that may yet come. */
+        uint32_t holder = 0;
+        mapping_find(e, t->vni, &t->mac, NULL, NULL, &holder);
+        enum mapping_verdict v =
+            holder ? MAPPING_STALE : entry_claim(e, n, a->epoch, a->migration_id, 0);
         t->flags &= (uint16_t) ~(ENTRY_FRESH | ENTRY_TOOK);
         if (v == MAPPING_STALE || v == MAPPING_CONFLICT)
             t->flags |= ENTRY_LOCAL; /* att_settle finds that it is not resident */

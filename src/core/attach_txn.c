@@ -463,10 +463,11 @@ commit(struct edge *e, uint32_t txn)
     for (uint32_t h = a->entries; h; h = entry_at(e, h)->next) {
         struct entry *n = entry_at(e, h);
         struct mapping_rec rec;
+        uint32_t holder = 0;
         n->flags &= (uint16_t) ~(ENTRY_FRESH | ENTRY_TOOK);
         if (plan->claim && n->flags & ENTRY_LOCAL && !(n->flags & ENTRY_WANT) &&
-            mapping_find(e, n->vni, &n->mac, NULL, &rec, NULL) &&
-            rec.epoch >= a->epoch) {
+            mapping_find(e, n->vni, &n->mac, NULL, &rec, &holder) && holder == h &&
+            rec.epoch >= a->epoch) { /* not that of a later claim at another port */
             a->epoch = rec.epoch;
             a->migration_id = rec.migration_id;
         }
