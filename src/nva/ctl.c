@@ -3,6 +3,7 @@
  * in force at once, and acknowledged when it is on the disk (K7): until then the client
  * waits in `pending`, first without the number of the write, which comes with the
  * output. */
+#include "node/trace.h"
 #include "nva/node_int.h"
 #include "base/log.h"
 #include "node/ctl_rows.h"
@@ -227,6 +228,13 @@ next_timer(void *node, struct ctl_reader *r)
         return NULL;
     uint32_t i = r->it++;
     return ctl_rows_setting(&nva_settings[i], n->settings[i]);
+}
+
+static json_t *
+next_event(void *node, struct ctl_reader *r)
+{
+    struct nva *n = node;
+    return trace_row(n->trace, r, "berth-nva", n->name, NULL);
 }
 
 static json_t *
@@ -469,6 +477,7 @@ static const struct ctl_command commands[] = {
     {"show talkers",  next_talker,  NULL      },
     {"show counters", next_counter, NULL      },
     {"show timers",   next_timer,   NULL      },
+    {"trace",         next_event,   NULL      },
     {"ping",          next_ping,    NULL      },
     {NULL,            NULL,         NULL      },
 };

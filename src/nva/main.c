@@ -413,6 +413,7 @@ node_start(struct app *a)
     struct nva_conf nc;
     main_conf_node(&a->conf, &nc);
     random_octets(&nc.seed, sizeof nc.seed);
+    nc.wall_us = loop_wall_offset();
     random_octets(&nc.incarnation, sizeof nc.incarnation);
     a->nva = nva_new(&nc, loop_now_fresh(a->loop));
     mem_free((void *)nc.keys);

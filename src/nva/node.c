@@ -5,6 +5,7 @@
  * process. The registry is always empty before a session is pulled again: one frame
  * carries all that one input of the registry has caused. */
 #include "nva/node_int.h"
+#include "node/trace.h"
 #include "base/log.h"
 #include <string.h>
 
@@ -90,6 +91,7 @@ nva_new(const struct nva_conf *conf, uint64_t now_us)
     n->foreign = foreign_new(n);
     n->udp = udp_map_new(n);
     n->ctl = nva_ctl_new(n);
+    n->trace = trace_new(conf->trace_events ? conf->trace_events : TRACE_EVENTS, conf->wall_us);
     n->conf.xtr_keys = NULL; /* the map server has them; the texts are the caller's */
     n->conf.n_xtr_keys = 0;
     return n;
@@ -101,6 +103,7 @@ nva_free(struct nva *n)
     if (!n)
         return;
     nva_ctl_free(n->ctl);
+    trace_free(n->trace);
     udp_map_free(n->udp);
     foreign_free(n->foreign);
     sessions_free(n->sessions);
@@ -214,6 +217,7 @@ registry_pull(struct nva *n, struct nva_out *out)
     struct registry_out o;
     if (!registry_output(n->reg, &o))
         return PULLED_NOTHING;
+    nva_seen(n, &o);
     if (o.type == REG_STORE)
         return store(n, &o, out);
     if (foreign_is(n->foreign, o.nve))

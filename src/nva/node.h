@@ -36,6 +36,8 @@ struct nva_conf {
     uint64_t seed;
     uint64_t incarnation;                /* another one at each start; 0: made of the seed */
     uint64_t settings[NVA_SET_N];        /* 0: the default */
+    uint32_t trace_events;               /* kept for `trace`; 0: the default */
+    uint64_t wall_us;                    /* time of day minus the clock of now_us, for `trace` */
 };
 enum nva_in_type {
     NVA_IN_TICK,

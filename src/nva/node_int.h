@@ -14,6 +14,7 @@ struct sessions;
 struct foreign;
 struct udp_map;
 struct nva_ctl;
+struct trace;
 struct nva {
     struct nva_conf conf;
     char *name;                          /* own copies of the configuration's texts */
@@ -27,6 +28,7 @@ struct nva {
     struct udp_map *udp;
     struct foreign *foreign;
     struct nva_ctl *ctl;
+    struct trace *trace;
     bool stopping;
 };
 enum pulled { PULLED_NOTHING, PULLED_MORE, PULLED_OUT };
@@ -41,6 +43,7 @@ uint64_t sessions_deadline(const struct sessions *s);
 void sessions_tick(struct sessions *s);
 enum pulled sessions_output(struct sessions *s, struct nva_out *out);
 bool sessions_is_up(const struct sessions *s, uint32_t nve);
+struct ip sessions_vtep(const struct sessions *s, uint32_t nve);      /* none: not up */
 struct session_view {
     const char *name, *state;
     struct ip peer, vtep;
@@ -102,6 +105,9 @@ struct foreign_view {
     struct ip owner;
 };
 bool foreign_each(const struct foreign *f, uint32_t *it, struct foreign_view *v);
+
+/* seen.c: for the trace (node/trace.h) */
+void nva_seen(struct nva *n, const struct registry_out *o);
 
 /* ctl.c: the control socket's commands (doc/protocol/control.md) */
 struct nva_ctl *nva_ctl_new(struct nva *n);

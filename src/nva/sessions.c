@@ -83,6 +83,13 @@ sessions_is_up(const struct sessions *s, uint32_t nve)
     return session_of_nve(s, nve) != 0;
 }
 
+struct ip
+sessions_vtep(const struct sessions *s, uint32_t nve)
+{
+    uint32_t h = session_of_nve(s, nve);
+    return h ? session_at(s, h)->vtep : (struct ip){0};
+}
+
 static void
 nve_set(struct sessions *s, uint32_t nve, uint32_t h)
 {

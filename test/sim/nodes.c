@@ -278,6 +278,7 @@ nva_new_of(struct world *w, uint32_t inc, uint64_t now)
 {
     struct nva_key key = {"*", secret};
     struct nva_conf c = {.name = "nva",
+        .trace_events = 16,
         .keys = &key,
         .n_keys = 1,
         .seed = w->sc->seed * 77 + inc,
