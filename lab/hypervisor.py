@@ -334,3 +334,79 @@ class Machine:
             s.connect((self.ip4, port))
             s.send(text)
             return s.recv(2048)
+
+
+class MachineLab:
+    """Three ToRs; srv1 and srv2 run libvirtd, a namespace VM behind tor3 asks. All are in
+    the VN red. `with MachineLab() as ml:`"""
+
+    def __init__(self, vn="red", vni=5000, **kw):
+        self.lab = labs.Lab(tors=3, **kw)
+        self.vn, self.vni = vn, vni
+        self.hypervisors = [Hypervisor(s) for s in self.lab.servers[:2]]
+        self.events, self.machines, self.asker = {}, [], None
+
+    def up(self):
+        lack = missing()
+        if lack:
+            raise LabError(lack)
+        self.lab.up()
+        management(self.lab)
+        for h in self.hypervisors:
+            h.prepare()
+            h.start(wait=False)
+        self.lab.start()
+        self.lab.nva.vn_add(self.vni, self.vn, arp="suppress", mtu=1450)
+        for h in self.hypervisors:
+            h.wait_ready()
+            h.probe_capabilities()
+            h.network(self.vn)
+            self.events[h] = Events(h)
+        self.asker = self.lab.add_vm(self.lab.servers[2])
+        self.asker.associate(self.vn)
+        return self
+
+    def add_machine(self, hypervisor=None):
+        """A machine that has booted and answers."""
+        m = Machine(self.lab, len(self.machines) + 1, self.vn)
+        self.machines.append(m)
+        m.create(hypervisor or self.hypervisors[0])
+        m.wait_booted()
+        return m
+
+    def other(self, hypervisor):
+        return next(h for h in self.hypervisors if h is not hypervisor)
+
+    def down(self):
+        self.lab.down()
+
+    def __enter__(self):
+        try:
+            return self.up()
+        except BaseException:
+            self.down()
+            raise
+
+    def __exit__(self, *exc):
+        self.lab.__exit__(*exc)
+
+
+class Pause:
+    """When a machine did not run, by QEMU's own stamps: from STOP to RESUME. Times are
+    CLOCK_MONOTONIC in ns, as the probe's."""
+
+    def __init__(self, source, target, marks):
+        stop = source.expect("STOP", lambda e: e.get("qemu") == "STOP", marks[0])
+        start = target.expect("RESUME", lambda e: e.get("qemu") == "RESUME", marks[1])
+        shift = time.time_ns() - time.monotonic_ns()
+        self.stop_ns, self.resume_ns = (e["at_us"] * 1000 - shift for e in (stop, start))
+
+    @property
+    def ms(self):
+        return (self.resume_ns - self.stop_ns) / 1e6
+
+    def beyond(self, lost_at, rtt_ns):
+        """Of the packets that were lost, those that cannot have met the pause: sent after
+        it, or so long before it that the answer should have been there."""
+        return [(number, sent - self.stop_ns) for number, sent in lost_at
+                if not self.stop_ns - rtt_ns <= sent <= self.resume_ns]

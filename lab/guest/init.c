@@ -133,6 +133,16 @@ address6(int ifindex)
     return rc == 0;
 }
 
+static void
+set(const char *path, const char *value)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, value, strlen(value)) < 0)
+        say("%s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
 static bool
 nic_up(void)
 {
@@ -147,6 +157,9 @@ nic_up(void)
         usleep(10000); /* the kernel is still looking at the bus */
     }
     int ifindex = r.ifr_ifindex;
+    /* nobody is there yet who could object to the address, or route */
+    set("/proc/sys/net/ipv6/conf/" NIC "/accept_dad", "0");
+    set("/proc/sys/net/ipv6/conf/" NIC "/router_solicitations", "0");
     if (option("berth.mtu", text, sizeof(text))) {
         r.ifr_mtu = atoi(text);
         ioctl(s, SIOCSIFMTU, &r);
