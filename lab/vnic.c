@@ -38,6 +38,7 @@
 
 #define SERVERS_MAX 8
 #define BATCH       64
+#define QUEUE       1000 /* frames that a TAP holds, as it is made */
 #define FRAME_MAX   (65536 + 64)
 #define HEAD        sizeof(struct virtio_net_hdr)
 #define TOLD_MAX    512
@@ -148,10 +149,10 @@ throw_away(struct vnic *v, struct server *s, bool late)
 }
 
 static void
-carry(struct vnic *v, int from, int to, unsigned long *count)
+carry(struct vnic *v, int from, int to, int most, unsigned long *count)
 {
     static uint8_t frame[FRAME_MAX];
-    for (int i = 0; i < BATCH; i++) {
+    for (int i = 0; i < most; i++) {
         ssize_t n = read(from, frame, sizeof frame);
         if (n <= 0)
             return;
@@ -236,6 +237,8 @@ command(struct vnic *v, char *line)
     if (!word) {
         answer("no command");
     } else if (!strcmp(word, "pause")) {
+        if (!v->paused && v->here >= 0) /* it has served what came before this moment */
+            carry(v, v->servers[v->here].fd, v->guest, QUEUE, &v->to_guest);
         v->paused = true;
         v->rounds = 0;
         answer(NULL);
@@ -315,14 +318,14 @@ serve(struct vnic *v)
         if (runs && v->rounds && now_ns() >= v->next_round_ns)
             announce(v);
         if (p[1].revents)
-            carry(v, v->guest, v->servers[v->here].fd, &v->from_guest);
+            carry(v, v->guest, v->servers[v->here].fd, BATCH, &v->from_guest);
         for (int i = 0; i < v->n_servers; i++) {
             if (!p[2 + i].revents)
                 continue;
             if (v->servers[i].place == AWAY)
                 throw_away(v, &v->servers[i], true);
             else
-                carry(v, v->servers[i].fd, v->guest, &v->to_guest);
+                carry(v, v->servers[i].fd, v->guest, BATCH, &v->to_guest);
         }
     }
 }

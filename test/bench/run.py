@@ -31,6 +31,11 @@ GROUPS = {
     "load": ["assoc_confirmed_per_s", "assoc_linearity", "assoc_far_behind_s", "nve_bytes_per_attachment",
              "nva_bytes_per_mapping"],
     "restart": ["nve_restart_lost", "nve_restart_ms"],
+    "migration": ["migration_lost_pause0", "migration_lost_pause50", "migration_lost_pause500",
+                  "migration_beyond_pause0", "migration_beyond_pause50",
+                  "migration_beyond_pause500", "migration_lost_1000_others", "migration_dup",
+                  "migration_reordered", "migration_udp10k_lost", "migration_udp10k_reordered",
+                  "migration_tcp_ratio", "migration_relearn_lost"],
     "authority": ["map_requests_per_s", "map_requests_per_cpu_s",
                   "map_registrations_per_s"],
 }
