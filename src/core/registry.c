@@ -112,6 +112,8 @@ registry_new(const struct registry_conf *conf, uint64_t now_us)
     c->recover_us = c->recover_us ? c->recover_us : 30 * 1000000ull;
     c->forget_us = c->forget_us ? c->forget_us : 86400 * 1000000ull;
     c->stale_us = c->stale_us ? c->stale_us : 120 * 1000000ull;
+    c->damp_moves = or_else(c->damp_moves, 5); /* RFC 7432 clause 15.1 */
+    c->damp_us = c->damp_us ? c->damp_us : 180 * 1000000ull;
     c->negative_us = c->negative_us ? c->negative_us : 60 * 1000000ull;
     r->now_us = now_us;
     fifo_init(&r->out, sizeof(struct registry_out));
@@ -753,6 +755,7 @@ registry_each_mapping(
     v->nve = en->nve;
     v->stale = !reg_nve(r, en->nve)->up;
     v->unconfirmed = 0;
+    v->frozen = reg_damp_frozen(r, h);
     for (uint32_t i = vn->n_subs ? vn->parts.head : 0; i; i = reg_part(r, i)->next)
         if (reg_part(r, i)->subscribed && reg_part(r, i)->nve != en->nve &&
             reg_part(r, i)->acked < en->change)

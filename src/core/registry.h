@@ -17,6 +17,8 @@ struct registry_conf {                   /* 0 in a maximum or time: the default 
     uint32_t max_key_subs, max_reservations, max_talkers, max_waiting, window;
     uint64_t recover_us, forget_us, stale_us;    /* T_recover, T_forget (K4), T_stale (K11) */
     uint64_t negative_us;                /* how long a negative answer holds */
+    uint32_t damp_moves;                 /* E5: more by plain claims within damp_us freeze a key; */
+    uint64_t damp_us;                    /* 255: never. Seconds count, parts do not. */
 };
 enum registry_reason { REG_OK, REG_STALE, REG_CONFLICT, REG_NO_VN, REG_FULL, REG_NOT_READY,
     REG_NOT_OWNER, REG_POLICY, REG_N_REASONS };
@@ -128,6 +130,7 @@ struct registry_map_view {
     struct mapping_rec rec;
     uint32_t nve;
     uint8_t stale, unconfirmed;          /* owner's session lost; a subscriber has not acknowledged */
+    uint8_t frozen;                      /* E5: stays at its owner, claimed in turns */
 };
 struct registry_nve_view {
     const char *name;
@@ -168,6 +171,7 @@ const struct vn_rec *registry_each_vn(const struct registry *r, uint32_t *it);
     X(NEGATIVES, "negatives", "pull questions answered negatively")                     \
     X(WHO_HAS, "who_has", "unknown addresses asked of a VN's NVEs")                     \
     X(CONFIRMS, "confirms", "epochs acknowledged by every subscriber")                  \
+    X(DAMPED, "damped", "claims refused because two NVEs claim a key in turns (E5)")    \
     X(EVICTED, "evicted", "remembered epochs, key subscriptions, talkers given up: table full")
 enum registry_counter {
 #define X(sym, name, help) REGC_##sym,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of core/registry: registry.c (life, virtual networks, sessions, look-up),
  * registry_own.c (who owns what: registrations, grants, withdrawals), registry_resv.c (what
- * is reserved), registry_push.c (what each NVE is told), registry_talkers.c. Handles are slab handles, 0 = none.
+ * is reserved), registry_damp.c (who claims in turns), registry_push.c (what each NVE is told), registry_talkers.c. Handles are slab handles, 0 = none.
  *
  * Every change of an entry or of a membership takes a number from one counter and moves to
  * the tail of its VN's list. A subscriber's cursor is the last one it was told; the list is
@@ -23,13 +23,17 @@ enum reg_sub { REG_SUB_NOT, REG_SUB_ALL, REG_SUB_MEMBERS };
 #define REG_SAID_N      16384            /* by hash of a key: a collision ends a claim early */
 #define REG_QUANTUM     64               /* outputs of one NVE before the next one's turn */
 
-enum { ENT_LIVE = 1, ENT_ANCHOR = 2, ENT_ROW = 4 };   /* ROW: its epoch stands in the store */
+#define REG_DAMP_NEVER  255
+enum { ENT_LIVE = 1, ENT_ANCHOR = 2, ENT_ROW = 4,      /* ROW: its epoch stands in the store */
+    ENT_FROZEN = 8 };                    /* claimed in turns (E5) */
 struct reg_ent {
     struct key_head key;                 /* dead: key.v6 holds the time of death */
     uint8_t flags, gen;                  /* gen: session of the owner that named it last */
+    uint8_t moves;                       /* by plain claims since moved_s (E5) */
     uint32_t nve;                        /* owner; dead: the last one, 0 = unknown */
     uint32_t next, prev;                 /* of the VN, in order of change */
     uint32_t onext, oprev;               /* of the owner; dead: by time of death */
+    uint32_t moved_s;                    /* the first of the moves; frozen: the latest attempt */
     uint64_t change, epoch, migration_id;
     uint64_t vsi;                        /* of the owner; 0 = nobody can tell (K18) */
 };
@@ -190,6 +194,12 @@ void reg_resv_free(struct registry *r, uint32_t resv);
 void reg_resv_tell(struct registry *r, uint32_t vni, const struct mac *mac);  /* the key's owner */
 void reg_resv_tell_owner(struct registry *r, uint32_t nve);   /* of all that concerns its keys */
 void reg_resv_void(struct registry *r, const struct ip *target);  /* that NVE is gone */
+
+/* registry_damp.c */
+bool reg_damp(struct registry *r, uint32_t nve, const struct mapping_rec *rec);  /* refuse this claim? */
+void reg_damp_moved(struct registry *r, uint32_t old, const struct mapping_rec *rec);
+void reg_damp_clear(struct reg_ent *en);
+bool reg_damp_frozen(const struct registry *r, uint32_t ent);
 
 /* registry_push.c */
 uint32_t reg_part_find(const struct registry *r, uint32_t vn, uint32_t nve);

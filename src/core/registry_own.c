@@ -228,6 +228,7 @@ reg_kill(struct registry *r, uint32_t h)
     count_families(r, h, (uint32_t)-1);
     ips_replace(r, h, &none);
     en->flags = (uint8_t)((en->flags & ~ENT_LIVE) | ENT_ROW);
+    reg_damp_clear(en);
     r->n_live--;
     store_epoch(r, en, en->epoch);
     reg_ent_changed(r, h);
@@ -400,6 +401,8 @@ register_apply(
         ips_touch(r, h);
     }
     uint32_t resv = reg_resv_find(r, rec->vni, &rec->mac);
+    if (resv && reg_resv(r, resv)->epoch == rec->epoch)
+        reg_damp_clear(en); /* a migration: somebody wanted it so (E5) */
     if (resv && reg_resv(r, resv)->epoch <= rec->epoch)
         reg_resv_free(r, resv);
     r->counters[REGC_ACCEPTED]++;
@@ -524,6 +527,8 @@ claim_run(struct registry *r, const struct reg_claim *c)
     enum registry_reason reason = rec_check(r, &c->rec);
     if (reason == REG_OK && key_taken(r, c->nve, &c->rec))
         reason = REG_CONFLICT;
+    if (reason == REG_OK && !c->reserve && reg_damp(r, c->nve, &c->rec))
+        reason = REG_CONFLICT;
     if (reason == REG_OK && c->reserve) {
         if (reserve_again(r, c))
             return true;
@@ -547,7 +552,10 @@ claim_run(struct registry *r, const struct reg_claim *c)
         reg_resv_tell(r, rec.vni, &rec.mac);
         answer(r, c->nve, c->ref, REG_GRANT, &rec);
     } else {
+        uint32_t h = keytab_find(&r->keys, rec.vni, &rec.mac);
+        uint32_t old = h && reg_ent(r, h)->flags & ENT_LIVE ? reg_ent(r, h)->nve : 0;
         register_now(r, c->nve, c->ref, &rec);
+        reg_damp_moved(r, old, &rec);
     }
     return true;
 }

@@ -13,35 +13,41 @@
 const struct setting nva_settings[NVA_SET_N] = {
     {"t_recover",             30 * SECOND,    SECOND,      3600 * SECOND,       "K4",
      "after a start: longest wait for known NVEs before grants and negative "
-        "answers"                                                                                                                       },
+        "answers"                                                                                                                            },
     {"t_forget",              86400 * SECOND, 60 * SECOND, 30 * 86400 * SECOND, "K4",
-     "how long the highest epoch of a withdrawn mapping is remembered"                                                                  },
+     "how long the highest epoch of a withdrawn mapping is remembered"                                                                       },
     {"t_stale",               120 * SECOND,   SECOND,      86400 * SECOND,      "K11",
-     "how long mappings of a lost session stand"                                                                                        },
+     "how long mappings of a lost session stand"                                                                                             },
     {"t_negative",            60 * SECOND,    SECOND,      3600 * SECOND,       "RFC 9301 5.4",
-     "how long a negative answer holds"                                                                                                 },
+     "how long a negative answer holds"                                                                                                      },
     {"t_hold",                15 * SECOND,    SECOND,      600 * SECOND,        "K5",
-     "silence after which an NVE's session is dead"                                                                                     },
+     "silence after which an NVE's session is dead"                                                                                          },
     {"t_handshake",           5 * SECOND,     SECOND / 10, 60 * SECOND,         "K5",
-     "time for the handshake of a session"                                                                                              },
+     "time for the handshake of a session"                                                                                                   },
     {"t_foreign",             180 * SECOND,   60 * SECOND, 86400 * SECOND,      "RFC 9301 5.6",
-     "life of a foreign router's registration that names no time"                                                                       },
-    {"max_nves",              4096,           1,           65536,               "K19",          "NVEs and foreign routers ever known"   },
-    {"max_streams",           8192,           2,           131072,              "K19",          "sessions at once, handshakes included" },
-    {"max_mappings",          1000000,        16,          16000000,            "K19",          "mappings that have an owner"           },
-    {"max_vns",               65536,          1,           1048576,             "K19",          "virtual networks"                      },
+     "life of a foreign router's registration that names no time"                                                                            },
+    {"t_damp",                180 * SECOND,   SECOND,      86400 * SECOND,      "E5, RFC 7432 15.1",
+     "how long a mapping that is claimed in turns is kept where it is after the "
+     "latest claim"                                                                                                                          },
+    {"max_nves",              4096,           1,           65536,               "K19",               "NVEs and foreign routers ever known"   },
+    {"max_streams",           8192,           2,           131072,              "K19",               "sessions at once, handshakes included" },
+    {"max_mappings",          1000000,        16,          16000000,            "K19",               "mappings that have an owner"           },
+    {"max_vns",               65536,          1,           1048576,             "K19",               "virtual networks"                      },
     {"max_key_subscriptions", 262144,         16,          16000000,            "K8",
-     "keys that NVEs have asked for"                                                                                                    },
-    {"max_reservations",      65536,          16,          1048576,             "K4",           "epochs reserved and not yet used"      },
+     "keys that NVEs have asked for"                                                                                                         },
+    {"max_reservations",      65536,          16,          1048576,             "K4",                "epochs reserved and not yet used"      },
     {"max_talkers",           65536,          16,          1048576,             "S4-13",
-     "who asked for whom: remembered pairs"                                                                                             },
+     "who asked for whom: remembered pairs"                                                                                                  },
     {"max_waiting",           65536,          16,          1048576,             "K4",
-     "claims that wait for recovery or the disk"                                                                                        },
-    {"max_routers",           256,            1,           4096,                "K19",          "foreign routers at once"               },
-    {"max_foreign",           65536,          16,          1048576,             "K19",          "registrations of foreign routers"      },
-    {"push_window",           4096,           16,          65536,               "K5",           "pushes to one NVE not yet acknowledged"},
+     "claims that wait for recovery or the disk"                                                                                             },
+    {"max_routers",           256,            1,           4096,                "K19",               "foreign routers at once"               },
+    {"max_foreign",           65536,          16,          1048576,             "K19",               "registrations of foreign routers"      },
+    {"push_window",           4096,           16,          65536,               "K5",                "pushes to one NVE not yet acknowledged"},
     {"session_backlog",       16777216,       131072,      1073741824,          "K5",
-     "octets that an NVE may leave unread"                                                                                              },
+     "octets that an NVE may leave unread"                                                                                                   },
+    {"damp_moves",            5,              1,           255,                 "E5, RFC 7432 15.1",
+     "moves of a mapping by claims without a migration within t_damp before it is "
+     "kept where it is; 255: never"                                                                                                          },
 };
 
 static void
@@ -85,13 +91,16 @@ nva_new(const struct nva_conf *conf, uint64_t now_us)
         .recover_us = set[NVA_SET_RECOVER_US],
         .forget_us = set[NVA_SET_FORGET_US],
         .stale_us = set[NVA_SET_STALE_US],
-        .negative_us = set[NVA_SET_NEGATIVE_US]};
+        .negative_us = set[NVA_SET_NEGATIVE_US],
+        .damp_moves = (uint32_t)set[NVA_SET_DAMP_MOVES],
+        .damp_us = set[NVA_SET_DAMP_US]};
     n->reg = registry_new(&r, now_us);
     n->sessions = sessions_new(n);
     n->foreign = foreign_new(n);
     n->udp = udp_map_new(n);
     n->ctl = nva_ctl_new(n);
-    n->trace = trace_new(conf->trace_events ? conf->trace_events : TRACE_EVENTS, conf->wall_us);
+    n->trace = trace_new(
+        conf->trace_events ? conf->trace_events : TRACE_EVENTS, conf->wall_us);
     n->conf.xtr_keys = NULL; /* the map server has them; the texts are the caller's */
     n->conf.n_xtr_keys = 0;
     return n;
