@@ -3,6 +3,7 @@
  * Several requests of one client may be open: each row and each last line repeats the
  * request's `id` if it had one. The last line begins with "ok". Long listings go out in
  * pieces. */
+#include "node/trace.h"
 #include "tes/node_int.h"
 #include "base/log.h"
 #include <jansson.h>
@@ -501,6 +502,21 @@ ctl_counters(struct tes *t, const struct tes_in *in)
 }
 
 static void
+cmd_trace(struct call *c)
+{
+    struct tes *t = c->t;
+    struct ctl_reader r = {.args = c->o};
+    json_t *o;
+    if (!arg_text(c, "vsi")) {
+        ctl_error(t, c->conn, c->id, "bad_request", "vsi: whose events are wanted?");
+        return;
+    }
+    while ((o = trace_row(t->trace, &r, "berth-tes", t->name, NULL)))
+        row(t, c->conn, c->id, o, false);
+    end(t, c->conn, c->id);
+}
+
+static void
 cmd_log(struct call *c)
 {
     const char *module = arg_text(c, "module"), *word = arg_text(c, "level");
@@ -544,6 +560,7 @@ static const struct {
     {"show vms",        cmd_vms,      0                   },
     {"show uplinks",    cmd_uplinks,  0                   },
     {"show counters",   cmd_counters, 0                   },
+    {"trace",           cmd_trace,    0                   },
     {"log",             cmd_log,      0                   },
     {"ping",            cmd_ping,     0                   },
 };

@@ -367,6 +367,7 @@ make_node(struct agent *a)
     uint64_t now = loop_now_fresh(a->loop);
     struct tes_conf tc;
     main_conf_node(&a->conf, &tc, names);
+    tc.wall_us = loop_wall_offset();
     if (getrandom(&tc.seed, sizeof(tc.seed), 0) != sizeof(tc.seed))
         tc.seed = now ^ (uint64_t)getpid() << 32;
     a->tes = tes_new(&tc, now);

@@ -3,6 +3,7 @@
  * made when its address is known. After every input both are emptied: their frames
  * become outputs, their events go to the VMs. In follow mode LLDP is only listened to,
  * for the bridge's word on reflective relay (K10). */
+#include "node/trace.h"
 #include "tes/node_int.h"
 #include "base/log.h"
 #include <jansson.h>
@@ -44,6 +45,7 @@ tes_new(const struct tes_conf *conf, uint64_t now_us)
     json_object_seed((size_t)rng_next(&t->rng) | 1);
     fifo_init(&t->outs, sizeof(struct tes_out));
     fifo_init(&t->waiters, sizeof(struct waiter));
+    t->trace = trace_new(conf->trace_events ? conf->trace_events : TRACE_EVENTS, conf->wall_us);
     return t;
 }
 
@@ -53,6 +55,7 @@ tes_free(struct tes *t)
     if (!t)
         return;
     ctl_free(t);
+    trace_free(t->trace);
     for (uint32_t h = t->first_vm; h; h = vm_at(t, h)->next)
         if (vm_at(t, h)->req)
             mem_free(((struct request *)pool_at(&t->reqs, vm_at(t, h)->req))->id);

@@ -27,6 +27,8 @@ struct tes_conf {
     uint32_t n_uplinks;
     uint32_t max_vms;
     uint64_t seed;
+    uint32_t trace_events;      /* kept for `trace`; 0: the default */
+    uint64_t wall_us;           /* time of day minus the clock of now_us, for `trace` */
 };
 /* Tagging of one VM interface, what tes.bpf needs: frames of `ifname` leave on the
  * uplink with (vid, pcp), frames for (mac, vid) come back. pass=0: frames from the VM

@@ -129,6 +129,7 @@ struct tes {
     uint32_t n_listings;
     struct fifo waiters;
     struct tes_counts n;
+    struct trace *trace;
     uint8_t record[1024];
 };
 
@@ -185,6 +186,11 @@ uint32_t vm_record_write(
     const struct tes *t, const struct vm *v, uint8_t *p, size_t size);
 /* Makes or changes the VM. false: not a record of ours. */
 bool vm_record_read(struct tes *t, const uint8_t *p, size_t size);
+
+/* seen.c: for the trace (node/trace.h); code: constant text, NULL = done */
+void vm_seen_command(struct tes *t, const struct vm *v, const struct vm_command *c);
+void vm_seen_result(struct tes *t, const struct vm *v, const char *code);
+void vm_seen_frames(struct tes *t, const struct vm *v, uint8_t action);
 
 /* ctl.c */
 void ctl_request(struct tes *t, uint64_t conn, const uint8_t *line, uint32_t size);

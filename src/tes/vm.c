@@ -183,6 +183,7 @@ vm_set_tag(struct tes *t, uint32_t h, enum vm_action action)
     v->tag_status = 0;
     v->tag_id = new_id(t, h);
     v->waits |= WAIT_TAG;
+    vm_seen_frames(t, v, action);
     o = tes_out_push(t, TES_OUT_TAG);
     o->id = v->tag_id;
     o->uplink = tag.uplink;

@@ -94,6 +94,7 @@ vm_fail(struct tes *t, uint32_t h, const char *code, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    vm_seen_result(t, v, code);
     ctl_error(t, r->conn, r->id, code, "%s", text);
     request_end(t, v);
 }
@@ -211,6 +212,7 @@ vm_progress(struct tes *t, uint32_t h)
         return;
     if (v->req) {
         t->n.accepted++;
+        vm_seen_result(t, v, NULL);
         ctl_answer(t, pool_at(&t->reqs, v->req), v);
         request_end(t, v);
     }
@@ -405,6 +407,7 @@ vm_command(struct tes *t, struct vm_command *c)
         vm_fail(t, h, "superseded", "a newer command for this VM has taken its place");
     }
     open_request(t, v, c, req);
+    vm_seen_command(t, v, c);
     if (c->op == TNS_TERMINATE) {
         terminate(t, h);
         return;

@@ -309,6 +309,7 @@ tes_boot(struct world *w, uint32_t i)
         .evb_rka = 17,
         .reflective_relay = i % 2,
         .tries = 3,
+        .trace_events = 16,
         .retry_max_us = 5 * SEC,
         .uplinks = uplinks,
         .n_uplinks = 1,
