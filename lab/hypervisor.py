@@ -19,6 +19,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -265,7 +266,8 @@ class Machine:
 
     def metadata(self):
         return (f"<berth:vn xmlns:berth='{METADATA}' name='{self.vn}'>"
-                f"<berth:ip>{self.ip4}</berth:ip><berth:ip>{self.ip6}</berth:ip></berth:vn>")
+                f"<berth:interface mac='{self.mac}'><berth:ip>{self.ip4}</berth:ip>"
+                f"<berth:ip>{self.ip6}</berth:ip></berth:interface></berth:vn>")
 
     def xml(self):
         return f"""<domain type='qemu'>
@@ -410,3 +412,37 @@ class Pause:
         it, or so long before it that the answer should have been there."""
         return [(number, sent - self.stop_ns) for number, sent in lost_at
                 if not self.stop_ns - rtt_ns <= sent <= self.resume_ns]
+
+
+def main():
+    """A lab that stays, with one machine in it, and what to try."""
+    if os.geteuid() != 0:
+        print("this needs root: it makes network namespaces", file=sys.stderr)
+        return 2
+    ml = MachineLab()
+    try:
+        ml.up()
+        m = ml.add_machine()
+        wait_for("an answer of the guest", lambda: m.ask(ml.asker), 30, 0.05)
+    except BaseException as e:
+        ml.down()
+        if isinstance(e, (LabError, image.ImageError, subprocess.TimeoutExpired)):
+            print(f"the lab did not come up: {e}", file=sys.stderr)
+            return 1
+        raise
+    a, b = ml.hypervisors
+    berth, tes = labs.program("berth"), a.server.daemon.control
+    print(f"""{m.name} ({m.ip4}, {m.mac}) runs on {a.server.name}, behind {a.server.nve.name}. Try (as root):
+  nsenter --net=/run/netns/{ml.asker.ns} ping -i 0.01 {m.ip4}
+  virsh -c '{a.uri}' list
+  virsh -c '{a.uri}' migrate --live --p2p {m.name} qemu+tcp://{b.address}/system
+  virsh -c '{b.uri}' dumpxml {m.name}
+  {berth} -s {tes} show vms
+  {berth} -s {ml.lab.nva.daemon.control} show mappings
+Logs are in {ml.lab.dir}. Take all of it down with:
+  {os.path.join(labs.ROOT, 'lab', 'lab.py')} down {ml.lab.prefix}""")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
