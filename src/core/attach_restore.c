@@ -149,7 +149,13 @@ restore_entry(
         return NULL;
     if (r->flags & RECORD_ENTRY_WANT)
         n->flags |= ENTRY_WANT;
-    entry_claim(e, h, r->epoch, r->migration_id, 0);
+    /* A number that was never granted gives way to what stands; another one that does
+     * is lost, which attach_again finds. */
+    enum mapping_verdict v = entry_claim(e, h, r->epoch, r->migration_id, 0);
+    if (v == MAPPING_STALE && n->flags & ENTRY_WANT)
+        v = entry_claim(e, h, 0, 0, 0);
+    if (v == MAPPING_STALE || v == MAPPING_CONFLICT)
+        n->flags |= ENTRY_LOCAL;
     for (uint8_t i = 0; i < r->n_ips; i++)
         if (r->low_trust >> i & 1)
             mapping_learn_ip(e, r->vni, &r->mac, &r->ips[i]);

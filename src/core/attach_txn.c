@@ -676,7 +676,10 @@ attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
     } else if (t->kind == TICKET_REGISTER && (!is_final(status) || !waited)) {
         /* Nobody waits for the answer any more, and somebody else owns it: what is
          * known of the newer owner is asked for, and ends ours when it comes (E3). */
-        if (status == -ESTALE || status == -EADDRINUSE)
+        if (status == -EEXIST) /* another migration's number: its owner is the newer one */
+            mapping_local_back(e, n->vni, &n->mac, h,
+                mapping_epoch(e, n->vni, &n->mac) - 1, 0);
+        if (status == -ESTALE || status == -EADDRINUSE || status == -EEXIST)
             ask(e, n->vni, &n->mac);
         timers_set(&e->timers, &n->timer, e->now_us + edge_set(e, SET_RETRY_US),
             TIMER_ENTRY, h);
