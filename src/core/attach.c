@@ -265,6 +265,7 @@ answer(struct edge *e, const struct tns_request *rq, const struct att *a, uint8_
     r->port = rq->port;
     r->cookie = rq->cookie;
     r->id = rq->id;
+    r->nve = e->conf.vtep;
     snprintf(r->reason, sizeof r->reason, "%s", reason);
     edge_count(e, code == TNS_OK ? EDGEC_ANSWERED_OK : EDGEC_REFUSED);
     bool stands = a && a->state != ATT_NULL && a->state != ATT_TERM;
@@ -326,6 +327,15 @@ att_inactive(struct edge *e, uint32_t h, uint32_t txn)
     for (uint32_t n = att_at(e, h)->entries; n; n = entry_at(e, n)->next)
         entry_install(e, n, false, txn);
     learn_active(e, h, false, txn);
+}
+
+void
+att_move(struct edge *e, uint32_t h)
+{
+    for (uint32_t n = att_at(e, h)->entries; n; n = entry_at(e, n)->next)
+        entry_move(e, n);
+    for (uint32_t n = att_at(e, h)->learned; n; n = entry_at(e, n)->next)
+        entry_move(e, n);
 }
 
 /* Everything out of the data plane and the mapping; what owned something leaves a
@@ -397,9 +407,9 @@ age_out(struct edge *e, uint32_t h, uint8_t event)
         att_event(e, h, ATT_EV_TIMER);
 }
 
-/* To another NVE: a claim on its way may come back with a newer number than what was heard
- * meanwhile. To another port here: what came later has it, once it is through (K18), and
- * until then may be taken back. */
+/* To another NVE: a claim on its way may come back with a newer number than what was
+ * heard meanwhile. To another port here: what came later has it, once it is through
+ * (K18), and until then may be taken back. */
 static bool
 lost_one(const struct edge *e, uint32_t h)
 {
@@ -433,13 +443,14 @@ lose(struct edge *e, uint32_t h, uint8_t was)
             t->flags |= ENTRY_TOMB;
     }
     a->flags |= ATT_LOST;
-    a->flags &= (uint8_t) ~(ATT_ARMED | ATT_DOWN | ATT_DOWN_ACTIVE);
+    a->flags &= (uint8_t) ~(ATT_MOVES | ATT_DOWN | ATT_DOWN_ACTIVE);
     if (was != ATT_EMIG) {
         a->prev = was;
         a->since_us = e->now_us;
         att_inactive(e, h, 0);
         att_arm(e, h);
     }
+    att_move(e, h);
     if (news) {
         edge_count(e, EDGEC_MOVED_AWAY);
         att_notice(e, h, NOTICE_MOVED, "a newer owner is known");
@@ -487,6 +498,7 @@ port_up(struct edge *e, uint32_t h)
         else
             entry_publish(e, n, true);
     }
+    att_move(e, h);
     att_arm(e, h);
     att_journal(e, h, 0);
 }
@@ -616,8 +628,10 @@ event_of(struct edge *e, const struct att *a, const struct tns_request *rq)
         return ATT_EV_PREASSOC;
     case TNS_ASSOC:
         return ATT_EV_ASSOC;
-    case TNS_SUSPEND:
-        return ATT_EV_SUSPEND;
+    case TNS_SUSPEND: /* the pause that it was armed for (A5) */
+        return a->state == ATT_ASSOC && a->flags & (ATT_ARMED | ATT_HOLD)
+                   ? ATT_EV_EMIGRATE
+                   : ATT_EV_SUSPEND;
     case TNS_RESUME:
         if (a->state == ATT_EMIG && a->prev == ATT_PREASSOC)
             return ATT_EV_ROLLBACK_PRE;
@@ -648,8 +662,9 @@ done(struct edge *e, uint32_t txn, uint8_t code, const char *reason)
     txn_end(e, txn);
 }
 
-/* A sign of life: nothing changes but the timer (and whom notices go to). A plain station
- * whose VM has moved away did not heed the notice: ok would say that the VM is here (K3).
+/* A sign of life: nothing changes but the timer (and whom notices go to). A plain
+ * station whose VM has moved away did not heed the notice: ok would say that the VM is
+ * here (K3).
  */
 static void
 refresh(struct edge *e, uint32_t txn)
@@ -671,13 +686,22 @@ refresh(struct edge *e, uint32_t txn)
         txn_done(e, txn);
 }
 
+static bool
+is_claim(uint8_t action)
+{
+    return action == ATT_DO_CLAIM || action == ATT_DO_COMPARE ||
+           action == ATT_DO_RAISE || action == ATT_DO_CLAIM_SUSP;
+}
+
 /* The same as what stands already, with nothing new to claim. */
 static bool
 nothing_new(const struct att *a, const struct txn *x)
 {
     bool newer = x->rq.has_epoch && x->rq.epoch > a->epoch;
+    if (is_claim(x->action) && a->flags & (ATT_ARMED | ATT_HOLD))
+        return false; /* a target may have been told (E2) */
     if (x->action == ATT_DO_RAISE)
-        return !newer && !(a->flags & ATT_ARMED);
+        return !newer;
     if (x->replace)
         return false;
     return (x->action == ATT_DO_PREPARE && a->state == ATT_PREASSOC) ||
@@ -692,13 +716,6 @@ takes_entries(uint8_t action)
     return action == ATT_DO_PREPARE || action == ATT_DO_PREPARE_EPOCH ||
            action == ATT_DO_CLAIM || action == ATT_DO_COMPARE ||
            action == ATT_DO_CLAIM_SUSP;
-}
-
-static bool
-is_claim(uint8_t action)
-{
-    return action == ATT_DO_CLAIM || action == ATT_DO_COMPARE ||
-           action == ATT_DO_RAISE || action == ATT_DO_CLAIM_SUSP;
 }
 
 static void
@@ -946,6 +963,17 @@ void
 attach_lost(struct edge *e, uint32_t entry)
 {
     att_shaken(e, entry_at(e, entry)->att);
+}
+
+void
+attach_target(struct edge *e, uint32_t vni, const struct mac *mac)
+{
+    uint32_t h = 0;
+    if (mapping_find(e, vni, mac, NULL, NULL, &h) && h) {
+        uint32_t att = entry_at(e, h)->att, txn = att_at(e, att)->txn;
+        if (!txn || txn_at(e, txn)->phase >= TXN_JOURNAL)
+            att_journal(e, att, 0); /* else that of the request says it */
+    }
 }
 
 void

@@ -58,6 +58,8 @@ void attach_vn_answer(struct edge *e, uint32_t txn);          /* the look-up of 
 void attach_vn_changed(struct edge *e, uint32_t vni, bool deleted);
 void attach_session(struct edge *e, bool up);                 /* up: registers again (E6) */
 
+/* The mapping remembers where the VM goes (edge_reserved): so does the journal. */
+void attach_target(struct edge *e, uint32_t vni, const struct mac *mac);
 /* A newer owner was accepted for the key that `entry` held: implicit emigration (E3). */
 void attach_lost(struct edge *e, uint32_t entry);
 /* The key's local record changed by itself (snooped IPs, K8): publish and journal it. */

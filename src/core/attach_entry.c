@@ -246,6 +246,41 @@ entry_install(struct edge *e, uint32_t h, bool active, uint32_t txn)
         vsi_say(e, DP_VSI_SET, n, txn);
 }
 
+/* One who waits is enough: another port of this NVE may, too (F15), or the list that
+ * replaces this one (A9). */
+static void
+waits(struct edge *e, uint32_t h, bool on)
+{
+    struct entry *n = entry_at(e, h);
+    if (on == n->holds)
+        return;
+    n->holds = on;
+    uint32_t t = on ? h : entry_first(e, n->vni, &n->mac);
+    while (t && !entry_at(e, t)->holds)
+        t = entry_next(e, t);
+    mapping_hold(e, n->vni, &n->mac, t ? t : h, t != 0);
+}
+
+void
+entry_move(struct edge *e, uint32_t h)
+{
+    const struct entry *n = entry_at(e, h);
+    const struct att *a = att_at(e, n->att);
+    if (!(n->flags & ENTRY_MAC))
+        return;
+    bool hold = a->state == ATT_IMMIG;
+    enum mapping_away away = MAPPING_HERE;
+    if (a->state == ATT_EMIG || a->flags & ATT_HOLD)
+        away = MAPPING_AWAY;
+    else if (hold || a->flags & ATT_AWAIT)
+        away = MAPPING_WAIT;
+    if (hold)
+        waits(e, h, true);
+    mapping_local_away(e, n->vni, &n->mac, h, away);
+    if (!hold)
+        waits(e, h, false);
+}
+
 /* Somebody else installed with the same port, VID and MAC. */
 static bool
 has_twin(const struct edge *e, uint32_t h)
@@ -266,6 +301,7 @@ entry_end(struct edge *e, uint32_t h, bool tomb, uint32_t txn)
     struct entry *n = entry_at(e, h);
     if (n->flags & ENTRY_LOCAL)
         entry_withdraw(e, h, tomb);
+    waits(e, h, false);
     if (!tomb)
         n->flags &= (uint16_t)~ENTRY_TOMB;
     uint32_t vn = vn_find(e, n->vni);
@@ -316,7 +352,8 @@ entry_claim(
         .n_ips = n->n_ips,
         .ips = entry_ips(n),
         .epoch = epoch,
-        .migration_id = migration_id};
+        .migration_id = migration_id,
+        .wait = txn != 0}; /* until the request is through */
     /* Nothing signalled: what is known of its IPs follows the MAC (K1), as low trust.
      */
     if (n->n_ips == 0 && found) {

@@ -35,6 +35,7 @@ struct entry {
     struct mac mac;
     uint16_t vid, flags;
     uint8_t pcp : 3, confirmed : 1;      /* confirmed: every subscriber has what was published */
+    uint8_t holds : 1;                   /* waits for its VM: mapping was told (D4, K12) */
     uint8_t n_ips;
     struct timer timer;                  /* learned: age; others: registration again */
     union {
@@ -47,7 +48,10 @@ enum {                                   /* flags of an attachment */
     ATT_GRANTED = 2,                     /* IMMIG holds a reserved epoch (K4) */
     ATT_DOWN = 4,                        /* withdrawn because its port lost carrier (K9) */
     ATT_DOWN_ACTIVE = 8,                 /* ... and it was ASSOC */
-    ATT_LOST = 16                        /* EMIG because a newer owner came (E3) */
+    ATT_LOST = 16,                       /* EMIG because a newer owner came (E3) */
+    ATT_HOLD = 32,                       /* armed, and its VM's frames are away already (K12) */
+    ATT_AWAIT = 64,                      /* SUSP, and frames wait until it is resumed (A14) */
+    ATT_MOVES = ATT_ARMED | ATT_HOLD | ATT_AWAIT
 };
 struct att {
     struct vsiid id;
@@ -149,6 +153,8 @@ enum mapping_verdict entry_claim(struct edge *e, uint32_t h, uint64_t epoch,
     uint64_t migration_id, uint32_t txn);
 bool entry_resident(const struct edge *e, uint32_t h);       /* mapping says: here, this one */
 void entry_withdraw(struct edge *e, uint32_t h, bool tomb);
+/* Tells mapping what the state of its attachment means for frames to the VM. */
+void entry_move(struct edge *e, uint32_t h);
 void entry_publish(struct edge *e, uint32_t h, bool refresh);
 void vap_say(struct edge *e, struct vap *v, uint8_t kind, uint32_t ref);
 uint32_t vap_find(const struct edge *e, uint32_t port, uint16_t vid);
@@ -188,6 +194,7 @@ void att_tombs(struct edge *e, uint32_t att);                /* ends what is lef
 void att_answer(struct edge *e, uint32_t txn, uint8_t code, const char *reason);
 void att_notice(struct edge *e, uint32_t att, uint8_t type, const char *reason);
 void att_inactive(struct edge *e, uint32_t att, uint32_t txn);
+void att_move(struct edge *e, uint32_t att);                 /* entry_move of all of them */
 void att_end_entries(struct edge *e, uint32_t att, uint32_t txn);
 void request_start(struct edge *e, uint32_t txn);
 uint64_t att_nonce(struct edge *e);

@@ -37,6 +37,12 @@ fill_list(const struct edge *e, const struct att *a, uint32_t list,
             r->low_trust = rec.low_trust;
             memcpy(r->ips, rec.ips, rec.n_ips * sizeof *r->ips);
         }
+        if (r->epoch && mapping_target(e, f->vni, &f->mac, &rec)) {
+            r->flags |= RECORD_ENTRY_TARGET;
+            r->target = rec.owner;
+            r->target_epoch = rec.epoch;
+            r->target_migration_id = rec.migration_id;
+        }
     }
     return n;
 }
@@ -88,6 +94,18 @@ att_journal(struct edge *e, uint32_t h, uint32_t ticket)
 }
 
 /* ---- back ---- */
+
+static void
+restore_target(struct edge *e, const struct record_entry *r)
+{
+    struct mapping_rec rec = {.vni = r->vni,
+        .mac = r->mac,
+        .owner = r->target,
+        .epoch = r->target_epoch,
+        .migration_id = r->target_migration_id};
+    if (r->flags & RECORD_ENTRY_TARGET)
+        mapping_reserved(e, &rec);
+}
 
 static const char *
 restore_entry(
@@ -143,6 +161,7 @@ restore_entry(
     }
     if (r->flags & ENTRY_TOMB) {
         mapping_tomb_set(e, r->vni, &r->mac, r->epoch);
+        restore_target(e, r);
         return NULL;
     }
     if (!(r->flags & ENTRY_MAC) || r->epoch == 0)
@@ -160,6 +179,7 @@ restore_entry(
         if (r->low_trust >> i & 1)
             mapping_learn_ip(e, r->vni, &r->mac, &r->ips[i]);
     n->flags &= (uint16_t) ~(ENTRY_FRESH | ENTRY_TOOK);
+    restore_target(e, r);
     return NULL;
 }
 
@@ -209,6 +229,7 @@ attach_restore(struct edge *e, const uint8_t *bytes, uint16_t size, const char *
             return false;
         }
     }
+    att_move(e, h);
     if (a->state == ATT_TERM)
         att_link(e, h, true);
     att_arm(e, h);

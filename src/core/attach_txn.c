@@ -65,7 +65,8 @@ claim(struct edge *e, uint32_t txn, uint32_t h)
     if (holder && epoch)
         hold(x, holder, entry_at(e, holder), &known);
     n->flags &= (uint16_t)~ENTRY_WANT;
-    if (epoch == 0 && ours && x->action == ATT_DO_COMPARE) {
+    bool armed = x->from_flags & (ATT_ARMED | ATT_HOLD); /* a target may be told: E2 */
+    if (epoch == 0 && ours && x->action == ATT_DO_COMPARE && !armed) {
         n->flags |= entry_at(e, holder)->flags & ENTRY_WANT;
     } else if (epoch == 0 && e->conf.authority) {
         n->flags |= ENTRY_WANT;
@@ -93,6 +94,50 @@ claim(struct edge *e, uint32_t txn, uint32_t h)
     }
 }
 
+/* The target that an Emigrate names (X5) counts only with a number above ours: that it
+ * could be known proves that the target has answered (D3). */
+static void
+take_target(struct edge *e, const struct txn *x)
+{
+    if (ip_is_none(&x->rq.peer_nve))
+        return;
+    bool used = false;
+    for (uint32_t h = att_at(e, x->att)->entries; h; h = entry_at(e, h)->next) {
+        struct mapping_rec rec = {.vni = entry_at(e, h)->vni,
+            .mac = entry_at(e, h)->mac,
+            .owner = x->rq.peer_nve,
+            .epoch = x->rq.epoch,
+            .migration_id = x->rq.migration_id};
+        if (x->rq.has_epoch && entry_at(e, h)->flags & ENTRY_MAC)
+            used |= mapping_reserved(e, &rec);
+    }
+    edge_count(e, used ? EDGEC_TARGETS : EDGEC_TARGETS_IGNORED);
+}
+
+/* Before anything else of the request: frames wait, or go where the VM goes. The data
+ * plane works in order, so what the request waits for says that this is done, too. */
+static void
+begin_move(struct edge *e, uint32_t txn)
+{
+    struct txn *x = txn_at(e, txn);
+    struct att *a = att_at(e, x->att);
+    bool emigrates = x->action == ATT_DO_EMIGRATE || x->action == ATT_DO_ARM;
+    if (emigrates)
+        take_target(e, x);
+    if (x->event == ATT_EV_IMMIG_SUSP)
+        a->flags |= ATT_AWAIT;
+    if (x->action == ATT_DO_ARM && x->rq.hold)
+        a->flags |= ATT_HOLD;
+    if (emigrates || plans[x->action].reserve) {
+        att_move(e, x->att);
+        for (uint32_t h = x->staged; h; h = entry_at(e, h)->next)
+            entry_move(e, h);
+    }
+    if (x->action == ATT_DO_ARM && x->rq.hold)
+        for (uint32_t h = a->entries; h; h = entry_at(e, h)->next)
+            entry_install(e, h, entry_at(e, h)->flags & ENTRY_ACTIVE, txn);
+}
+
 void
 txn_begin(struct edge *e, uint32_t txn)
 {
@@ -105,10 +150,13 @@ txn_begin(struct edge *e, uint32_t txn)
     }
     if (x->action == ATT_DO_TERMINATE)
         att_end_entries(e, x->att, txn);
+    begin_move(e, txn);
     for (uint32_t h = list_of(e, x); plan->install && h; h = entry_at(e, h)->next) {
         entry_install(e, h, plan->active, txn);
         if (plan->claim && entry_at(e, h)->flags & ENTRY_MAC)
             claim(e, txn, h);
+        if (x->event == ATT_EV_IMMIG_SUSP)
+            entry_move(e, h);
     }
     if (plan->install)
         learn_active(e, x->att, plan->active, txn);
@@ -184,6 +232,7 @@ give_back(struct edge *e, const struct txn *x, uint32_t h)
             o->flags |= ENTRY_WANT;
         entry_claim(e, t, 0, 0, 0);
         number_back(e, x, t);
+        entry_move(e, t);
         entry_publish(e, t, false);
         return;
     }
@@ -226,6 +275,7 @@ undo(struct edge *e, uint32_t txn)
         }
         entry_install(e, h, active, 0);
     }
+    att_move(e, x->att);
     learn_check(e, x->att);
     learn_active(e, x->att, active, 0);
     x->phase = TXN_QUEUED; /* nothing of it counts any more */
@@ -403,7 +453,9 @@ flags_after(struct att *a, const struct txn *x)
         a->flags |= ATT_ARMED;
         return;
     }
-    a->flags &= (uint8_t)~ATT_ARMED;
+    a->flags &= (uint8_t)~ATT_MOVES;
+    if (x->event == ATT_EV_IMMIG_SUSP)
+        a->flags |= ATT_AWAIT;
     if (x->action == ATT_DO_WAS_SUSP)
         a->prev = ATT_SUSP;
     if (x->action == ATT_DO_EMIGRATE)
@@ -471,11 +523,10 @@ commit(struct edge *e, uint32_t txn)
             a->epoch = rec.epoch;
             a->migration_id = rec.migration_id;
         }
-        if (plan->reserve && n->flags & ENTRY_TOMB) { /* D4 */
-            mapping_tomb_clear(e, n->vni, &n->mac);
-            n->flags &= (uint16_t)~ENTRY_TOMB;
-        }
+        if (plan->reserve)
+            n->flags &= (uint16_t)~ENTRY_TOMB; /* mapping forgot it before (D4) */
     }
+    att_move(e, x->att);
     remember(a, x);
     if (a->state != x->from)
         a->since_us = e->now_us;

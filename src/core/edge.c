@@ -504,21 +504,33 @@ void
 edge_reserved(struct edge *e, const struct mapping_rec *rec, uint64_t now_us)
 {
     e->now_us = now_us;
-    (void)rec;
+    if (mapping_reserved(e, rec))
+        attach_target(e, rec->vni, &rec->mac);
 }
 
 void
 edge_smr(struct edge *e, uint32_t vni, const struct mac *mac, const struct ip *from,
     uint64_t now_us)
 {
-    struct mapping_rec rec;
     e->now_us = now_us;
-    if (mapping_find(e, vni, mac, NULL, &rec, NULL) && ip_equal(&rec.owner, from)) {
-        struct edge_out *o = edge_emit(e, EDGE_QUERY);
-        o->u.query.vni = vni;
-        o->u.query.mac = *mac;
-        edge_count(e, EDGEC_QUERIES);
-    }
+    if (!mapping_smr(e, vni, mac, from))
+        return;
+    struct edge_out *o = edge_emit(e, EDGE_QUERY);
+    o->u.query.vni = vni;
+    o->u.query.mac = *mac;
+    edge_count(e, EDGEC_QUERIES);
+}
+
+/* The data plane says so at most once a second per sender and VM. */
+static void
+relayed(struct edge *e, const struct dp_event *ev)
+{
+    if (!mapping_relays(e, ev->vni, &ev->dst, &ev->ip))
+        return; /* only reserved yet: the authority would say that it is here */
+    struct edge_out *o = edge_emit(e, EDGE_SMR);
+    o->u.smr.vni = ev->vni;
+    o->u.smr.mac = ev->dst;
+    o->u.smr.to = ev->ip;
 }
 
 void
@@ -528,6 +540,8 @@ edge_dp_event(struct edge *e, const struct dp_event *ev, uint64_t now_us)
     e->now_us = now_us;
     if (ev->type == DP_EV_LEARN)
         attach_learn(e, ev);
+    else if (ev->type == DP_EV_RELAYED)
+        relayed(e, ev);
     else if (arp_event(e, ev, &l) && l.att)
         attach_publish(e, l.att);
 }

@@ -198,6 +198,8 @@ bool edge_each_tag(const struct edge *e, uint32_t *it, struct edge_tag_view *v, 
 struct edge_map_view {
     struct mapping_rec rec;
     uint8_t local, stale, tomb;
+    uint8_t held;                        /* its frames wait here (K12) */
+    struct ip target;                    /* ... or go there, which has not published yet (D3) */
 };
 bool edge_each_mapping(const struct edge *e, uint32_t *it, struct edge_map_view *v);
 bool edge_each_vn(const struct edge *e, uint32_t *it, struct vn_rec *v);
@@ -225,7 +227,9 @@ const char *tag_state_str(uint8_t state);
     X(LEARN_REFUSED, "learn_refused", "addresses not learned: limit or contradiction")  \
     X(DP_ERRORS, "dp_errors", "data plane operations that failed")                      \
     X(UNPUBLISHED, "unpublished", "answers given before the authority confirmed (K17)") \
-    X(ND_ANSWERED, "nd_core_answered", "neighbour questions answered by the agent")
+    X(ND_ANSWERED, "nd_core_answered", "neighbour questions answered by the agent")     \
+    X(TARGETS, "targets", "targets of a migration that were told here (X5)")            \
+    X(TARGETS_IGNORED, "targets_ignored", "targets told without a newer epoch (D3)")
 enum edge_counter {
 #define X(sym, name, help) EDGEC_##sym,
     EDGE_COUNTERS(X)

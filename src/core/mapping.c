@@ -60,6 +60,7 @@ mapping_open(struct edge *e)
     slab_init(&t->negs, sizeof(struct neg), NEGS_MAX);
     slab_init(&t->pushes, sizeof(struct push), PUSHES_MAX);
     pool_init(&t->vteps, sizeof(struct vtep), max);
+    pool_init(&t->moves, sizeof(struct move), max);
     map_init(&t->by_vni, vn_eq, t, edge_seed(e, 0x101));
     map_init(&t->by_vtep, vtep_eq, t, edge_seed(e, 0x102));
     map_init(&t->by_neg, neg_eq, t, edge_seed(e, 0x103));
@@ -77,12 +78,17 @@ mapping_close(struct edge *e)
         timers_clear(&e->timers, &((struct neg *)slab_at(&t->negs, h))->timer);
     for (uint32_t it = 0, h; (h = slab_each(&t->pushes, &it));)
         timers_clear(&e->timers, &((struct push *)slab_at(&t->pushes, h))->timer);
+    for (uint32_t it = 0, h; (h = keytab_each(&t->keys, &it));)
+        if (ent_at(t, h)->move)
+            timers_clear(&e->timers,
+                &((struct move *)pool_at(&t->moves, ent_at(t, h)->move))->timer);
     keytab_done(&t->keys);
     slab_done(&t->vns);
     slab_done(&t->members);
     slab_done(&t->negs);
     slab_done(&t->pushes);
     pool_done(&t->vteps);
+    pool_done(&t->moves);
     map_done(&t->by_vni);
     map_done(&t->by_vtep);
     map_done(&t->by_neg);
@@ -346,8 +352,8 @@ mapping_ent_place(struct mapping_table *t, uint32_t h, bool local)
     ent_link(t, v, h, local);
 }
 
-/* Nobody owns it any more: addresses and owner go; the entry stays only as a tombstone.
- */
+/* Nobody owns it any more: addresses and owner go; the entry stays as a tombstone, or
+ * because somebody waits for the VM here (then it is none, D4). */
 void
 mapping_ent_vacate(struct edge *e, uint32_t h)
 {
@@ -359,7 +365,7 @@ mapping_ent_vacate(struct edge *e, uint32_t h)
     mapping_fdb_emit(e, h);
     mapping_owner_drop(e, en->owner);
     en->owner = 0;
-    if (en->flags & F_TOMB) {
+    if (en->flags & F_TOMB || en->move) {
         mapping_ent_place(t, h, false);
         return;
     }
@@ -401,6 +407,7 @@ mapping_local_set(struct edge *e, const struct mapping_local *l, uint8_t ticket_
         was_local && en->epoch == l->epoch && en->att == l->att ? MAPPING_SAME
                                                                 : MAPPING_ACCEPTED;
     en->flags = F_LOCAL;
+    mapping_move_local(t, en, l->att, l->wait);
     en->att = l->att;
     en->port = (uint16_t)l->port;
     en->vid = l->vid;
@@ -418,7 +425,10 @@ mapping_local_set(struct edge *e, const struct mapping_local *l, uint8_t ticket_
     if (!was_local && l->n_ips == 0)
         mapping_neg_clear_ips(e, l->vni);
     mapping_ips_replace(e, h, l->ips, l->n_ips, l->low_trust);
+    uint32_t dropped = mapping_hold_begin(e, h);
     mapping_fdb_fill(t, en, edge_dp(e, DP_FDB_SET, ticket_kind, ticket_ref));
+    mapping_hold_end(e, h);
+    mapping_owner_drop(e, dropped);
     return verdict;
 }
 
@@ -447,8 +457,11 @@ mapping_local_clear(
     struct ent *en = ent_at(t, h);
     if (!(en->flags & F_LOCAL) || en->att != att)
         return; /* another instance took over (F15), or a newer owner did */
-    if (tomb)
+    if (tomb && !mapping_waits(t, en)) {
         en->flags |= F_TOMB;
+        if (e->conf.authority) /* else nobody will say where it went */
+            mapping_late(e, h);
+    }
     mapping_ent_vacate(e, h);
 }
 
@@ -460,7 +473,7 @@ mapping_tomb_set(struct edge *e, uint32_t vni, const struct mac *mac, uint64_t e
     if (!h)
         return;
     struct ent *en = ent_at(t, h);
-    if (en->flags & F_LOCAL)
+    if (en->flags & F_LOCAL || mapping_waits(t, en))
         return;
     en->flags |= F_TOMB;
     if (epoch >= en->epoch) {
@@ -624,7 +637,12 @@ mapping_emit_next(struct edge *e, uint32_t *it)
     }
     if (h) {
         const struct ent *en = ent_at(t, h);
-        if (!(en->flags & (F_LOCAL | F_REMOTE)))
+        const struct move *m = en->move ? pool_at(&t->moves, en->move) : NULL;
+        if (m && m->target)
+            mapping_member_emit(e, DP_MEMBER_SET, 0, m->target);
+        if (m && m->held)
+            mapping_hold_set(e, h);
+        if (!(en->flags & (F_LOCAL | F_REMOTE)) && !mapping_provisional(t, en))
             return true;
         if (en->owner)
             mapping_member_emit(e, DP_MEMBER_SET, 0, en->owner);
@@ -652,6 +670,10 @@ mapping_each(const struct edge *e, uint32_t *it, struct edge_map_view *v)
     v->local = en->flags & F_LOCAL ? 1 : 0;
     v->stale = en->flags & F_STALE ? 1 : 0;
     v->tomb = en->flags & F_TOMB ? 1 : 0;
+    v->held = mapping_holds(e->map, en);
+    v->target = (struct ip){0};
+    if (mapping_provisional(e->map, en))
+        v->target = vtep_at(e->map, mapping_provisional(e->map, en))->ip;
     return true;
 }
 
@@ -668,5 +690,6 @@ mapping_bytes(const struct edge *e)
     return keytab_bytes(&t->keys) + slab_bytes(&t->vns) + slab_bytes(&t->members) +
            slab_bytes(&t->negs) + slab_bytes(&t->pushes) +
            (size_t)t->vteps.n_chunks * t->vteps.per_chunk * t->vteps.item_size +
+           (size_t)t->moves.n_chunks * t->moves.per_chunk * t->moves.item_size +
            ((size_t)t->by_vni.cap + t->by_vtep.cap + t->by_neg.cap) * 8;
 }

@@ -41,12 +41,13 @@ void mapping_done(struct edge *e, uint32_t ref, int status);    /* of TICKET_MAP
 
 /* Local residence, from attach. set: activate (or refresh, or move between ports of this
  * NVE: F15) at epoch; STALE, CONFLICT and FULL change and emit nothing. Otherwise exactly
- * one operation, the last one emitted, has the ticket (kind, ref). */
+ * one operation, the last one of the FDB, has the ticket (kind, ref). */
 struct mapping_local {
     uint32_t vni, att, port;             /* att: attach's handle, handed back and compared */
     struct mac mac;
     uint16_t vid;
     uint8_t pcp, n_ips, low_trust;       /* low_trust: as in mapping_rec */
+    uint8_t wait;                        /* frames held or relayed go on waiting: HERE comes later */
     const struct ip *ips;
     uint64_t epoch, migration_id;
 };
@@ -62,6 +63,26 @@ void mapping_local_clear(struct edge *e, uint32_t vni, const struct mac *mac, ui
 /* A tombstone out of the journal: we owned it at `epoch`. */
 void mapping_tomb_set(struct edge *e, uint32_t vni, const struct mac *mac, uint64_t epoch);
 void mapping_tomb_clear(struct edge *e, uint32_t vni, const struct mac *mac);  /* T_tomb, D4 */
+
+/* A VM on its way (section 4). hold: `att` waits for it here; a tombstone and a target end
+ * at once (D4), and frames from the overlay wait (K12) until hold is off or a residence of
+ * `att` is active. Of several waiters the last one counts. */
+void mapping_hold(struct edge *e, uint32_t vni, const struct mac *mac, uint32_t att, bool on);
+/* The residence of `att`: AWAY, its VM is paused here: frames go to the target where one is
+ * known (provisional, D3), else they wait; WAIT: they wait in any case. */
+enum mapping_away { MAPPING_HERE, MAPPING_AWAY, MAPPING_WAIT };
+void mapping_local_away(struct edge *e, uint32_t vni, const struct mac *mac, uint32_t att,
+    enum mapping_away away);
+/* rec->owner has reserved rec->epoch (K4, X5): remembered beside our residence or tombstone
+ * until our number is as high or somebody publishes. false: not newer, or nothing of ours. */
+bool mapping_reserved(struct edge *e, const struct mapping_rec *rec);
+bool mapping_target(const struct edge *e, uint32_t vni, const struct mac *mac,
+    struct mapping_rec *to);             /* what is remembered: owner, epoch, migration id */
+/* The NVE `from` says that it relays for us: true when somebody is to be asked now (D5). */
+bool mapping_smr(struct edge *e, uint32_t vni, const struct mac *mac, const struct ip *from);
+/* We relay what `from` sends to the key, to an owner that has published: tell it (D5). */
+bool mapping_relays(const struct edge *e, uint32_t vni, const struct mac *mac,
+    const struct ip *from);
 /* One snooped address (K8): true when it was added, the caller registers again. Refused and
  * counted: more than SET_MAX_IPS, none, group, or contradicting what was signalled. */
 bool mapping_learn_ip(struct edge *e, uint32_t vni, const struct mac *mac,

@@ -23,13 +23,18 @@ mapping_op(struct edge *e, uint8_t type)
     return edge_dp(e, type, TICKET_MAP_DP, t->push);
 }
 
-/* A relay needs both: it was ours, and somebody newer has published (D1, D2, S0-14). */
+/* A relay needs both: it was ours, and somebody newer has published, or has reserved
+ * and waits for it (D1-D3, S0-14). */
 void
 mapping_fdb_fill(const struct mapping_table *t, const struct ent *en, struct dp_op *op)
 {
     op->u.fdb.vni = en->key.vni;
     op->u.fdb.mac = en->key.mac;
-    if (en->flags & F_LOCAL) {
+    uint32_t target = mapping_provisional(t, en);
+    if (target) {
+        op->u.fdb.kind = FDB_RELAY;
+        op->u.fdb.vtep = vtep_at(t, target)->ip;
+    } else if (en->flags & F_LOCAL) {
         op->u.fdb.kind = FDB_LOCAL;
         op->u.fdb.port = en->port;
         op->u.fdb.vid = en->vid;
@@ -44,8 +49,11 @@ void
 mapping_fdb_emit(struct edge *e, uint32_t h)
 {
     const struct ent *en = ent_at(e->map, h);
-    bool placed = en->flags & (F_LOCAL | F_REMOTE);
+    uint32_t dropped = mapping_hold_begin(e, h);
+    bool placed = en->flags & (F_LOCAL | F_REMOTE) || mapping_provisional(e->map, en);
     mapping_fdb_fill(e->map, en, mapping_op(e, placed ? DP_FDB_SET : DP_FDB_DEL));
+    mapping_hold_end(e, h);
+    mapping_owner_drop(e, dropped);
 }
 
 void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of core/mapping: mapping.c (tables, entries, local residence, look-up),
  * mapping_emit.c (operations, and pushes until they are acknowledged), mapping_plane.c
- * (what the mapping plane says). The time is e->now_us; handles are pool handles. */
+ * (what the mapping plane says), mapping_move.c (VMs on their way). The time is e->now_us; handles are pool handles. */
 #ifndef BERTH_CORE_MAPPING_INT_H
 #define BERTH_CORE_MAPPING_INT_H
 #include "core/edge_int.h"
@@ -11,10 +11,12 @@
 #define PUSHES_MAX 65536 /* more are acknowledged together with the last one */
 #define NEGS_MAX   16384
 #define PUSH_TRIES 3
+#define HOLDS_MAX  4094 /* of the data plane: their numbers are VLAN tags (K12) */
+#define SMRS       1024 /* keys asked for within a second because somebody said so */
 
 /* THEIRS, of a tombstone: its epoch is that of an owner after us. */
 enum { F_LOCAL = 1, F_REMOTE = 2, F_TOMB = 4, F_STALE = 8, F_PULLED = 16, F_THEIRS = 32 };
-enum { TIMER_MAP_STALE = TIMER_MAP_FIRST, TIMER_MAP_NEG, TIMER_MAP_RETRY };
+enum { TIMER_MAP_STALE = TIMER_MAP_FIRST, TIMER_MAP_NEG, TIMER_MAP_RETRY, TIMER_MAP_LATE };
 
 struct ent {
     struct key_head key;
@@ -22,7 +24,18 @@ struct ent {
     uint16_t port, vid;
     uint32_t att, owner; /* owner: handle in vteps */
     uint32_t next, prev; /* entries of the VN, local ones first */
+    uint32_t move;       /* 0: its VM stays where it is */
     uint64_t epoch, migration_id;
+};
+struct move { /* beside an entry, while its VM is on its way */
+    uint32_t ent;
+    uint32_t target;  /* in vteps: who reserved `epoch`, which is above ours (D3) */
+    uint32_t holder;  /* who waits for the VM here (attach's handle), or 0 */
+    uint8_t away;     /* enum mapping_away, of the residence here */
+    uint8_t late;     /* ended without an owner: frames wait for t_hold (F20) */
+    uint8_t held;     /* the data plane was told to hold */
+    uint64_t epoch, migration_id;
+    struct timer timer;
 };
 struct mvn {
     uint32_t vni, head, tail, members, n;
@@ -53,12 +66,14 @@ struct push {
 struct mapping_table {
     struct keytab keys;
     struct slab vns, members, negs, pushes;
-    struct pool vteps;
+    struct pool vteps, moves;
     struct map by_vni, by_vtep, by_neg;
     uint32_t push_head, push_tail;
     uint32_t push;         /* whose operations are being emitted, 0: nobody waits */
     uint32_t n_incomplete; /* wanted or watched VNs without a snapshot of this session */
+    uint32_t n_holds;
     struct timer stale;
+    uint64_t smr_us[SMRS]; /* by entry: when it may be asked for again (D5) */
 };
 struct neg_key {                         /* of by_neg */
     uint32_t vni;
@@ -98,6 +113,20 @@ void mapping_push_end(struct edge *e);
 void mapping_push_retry(struct edge *e, uint32_t push);
 void mapping_push_forget(struct edge *e);                /* the session is gone */
 
+/* mapping_move.c. The target that frames go to before it has published, or 0. */
+uint32_t mapping_provisional(const struct mapping_table *t, const struct ent *en);
+/* Somebody here waits for the VM: then nothing is relayed (D4). */
+bool mapping_waits(const struct mapping_table *t, const struct ent *en);
+/* A residence of `att` begins or is said again: whether frames go on waiting. */
+void mapping_move_local(struct mapping_table *t, const struct ent *en, uint32_t att, bool wait);
+bool mapping_holds(const struct mapping_table *t, const struct ent *en);
+void mapping_hold_set(struct edge *e, uint32_t ent);
+/* Around every operation on the FDB: begin gives the endpoint to drop behind it. */
+uint32_t mapping_hold_begin(struct edge *e, uint32_t ent);
+void mapping_hold_end(struct edge *e, uint32_t ent);
+void mapping_late(struct edge *e, uint32_t ent);         /* F20: a tombstone without owner */
+void mapping_late_end(struct edge *e, uint32_t move);
+
 /* mapping.c */
 uint32_t mapping_vn_find(const struct mapping_table *t, uint32_t vni);
 uint32_t mapping_vn_get(struct mapping_table *t, uint32_t vni);
@@ -118,5 +147,5 @@ void mapping_ips_replace(struct edge *e, uint32_t ent, const struct ip *ips, uin
 bool mapping_key_valid(uint32_t vni, const struct mac *mac);
 uint32_t mapping_ent_get(struct edge *e, uint32_t vni, const struct mac *mac);  /* 0 full */
 void mapping_ent_place(struct mapping_table *t, uint32_t ent, bool local);
-void mapping_ent_vacate(struct edge *e, uint32_t ent);   /* no owner; freed if no tombstone */
+void mapping_ent_vacate(struct edge *e, uint32_t ent);   /* no owner; freed if nothing is left */
 #endif

@@ -100,7 +100,8 @@ remote_apply(struct edge *e, const struct mapping_rec *rec, uint64_t seq, uint32
     if (verdict == MAPPING_TOOK_LOCAL) {
         if (att)
             *att = en->att;
-        en->flags |= F_TOMB; /* we were the owner in this incarnation (D1) */
+        if (!mapping_waits(t, en)) /* else it is to come back: D4 */
+            en->flags |= F_TOMB;   /* we were the owner in this incarnation (D1) */
     }
     en->flags = (uint8_t)((en->flags & F_TOMB) | F_REMOTE | (pulled ? F_PULLED : 0));
     en->att = 0;
@@ -412,6 +413,8 @@ mapping_timer(struct edge *e, uint32_t kind, uint32_t ref)
         mapping_neg_free(e, ref, false); /* the data plane's copy expires by itself */
     } else if (kind == TIMER_MAP_RETRY) {
         mapping_push_retry(e, ref);
+    } else if (kind == TIMER_MAP_LATE) {
+        mapping_late_end(e, ref);
     } else if (kind == TIMER_MAP_STALE) {
         for (uint32_t it = 0, h; (h = slab_each(&t->vns, &it));)
             vn_sweep(e, h, SWEEP_STALE);

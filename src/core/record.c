@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attachment: version, port 2, VSIID 17, state, prev, flags, op, cookie 4, epoch 8,
  * migration 8, idle 8, manager 16, type 3, type version 1, entries 2, then per entry:
- * VNI 3, MAC 6, VID 2, flags, PCP, low trust, IPs 1, epoch 8, migration 8, IPs 16 each.
+ * VNI 3, MAC 6, VID 2, flags, PCP, low trust, IPs 1, epoch 8, migration 8, IPs 16 each;
+ * of version 2, where a flag says so, then target 16, its epoch 8, its migration 8.
  * tag: version, domain 4, VID 2, VNI 3, state. VN: version, VNI 3, MTU 4, ARP policy,
  * centralised, pull, name length 1, name. What a reader cannot believe is a fault. */
 #include "core/record.h"
@@ -10,6 +11,8 @@
 
 #include "base/buf.h"
 #include "core/tag.h"
+
+#define RECORD_VERSION_TARGETS 2
 
 static void
 put_mac(struct wr *w, const struct mac *m)
@@ -44,19 +47,24 @@ finish(const struct rd *r, struct record_fault *f)
 }
 
 static bool
-start(struct rd *r, struct record_fault *f)
+start(struct rd *r, uint8_t max, uint8_t *version, struct record_fault *f)
 {
-    uint8_t version = rd_u8(r);
+    *version = rd_u8(r);
     if (r->err)
         return fault(f, r, "empty");
-    return version == RECORD_VERSION || fault(f, r, "version not known");
+    return (*version >= RECORD_VERSION && *version <= max) ||
+           fault(f, r, "version not known");
 }
 
 uint16_t
 record_attachment_encode(const struct record_attachment *a, uint8_t *p, size_t cap)
 {
     struct wr w = wr_of(p, cap < RECORD_SIZE_MAX ? cap : RECORD_SIZE_MAX);
-    wr_u8(&w, RECORD_VERSION);
+    uint8_t version = RECORD_VERSION;
+    for (uint16_t i = 0; i < a->n_entries; i++)
+        if (a->entries[i].flags & RECORD_ENTRY_TARGET)
+            version = RECORD_VERSION_TARGETS;
+    wr_u8(&w, version);
     wr_u16(&w, (uint16_t)a->port);
     put_vsiid(&w, &a->id);
     wr_u8(&w, a->state);
@@ -84,12 +92,18 @@ record_attachment_encode(const struct record_attachment *a, uint8_t *p, size_t c
         wr_u64(&w, n->migration_id);
         for (uint8_t k = 0; k < n->n_ips; k++)
             wr_bytes(&w, n->ips[k].b, sizeof n->ips[k].b);
+        if (n->flags & RECORD_ENTRY_TARGET) {
+            wr_bytes(&w, n->target.b, sizeof n->target.b);
+            wr_u64(&w, n->target_epoch);
+            wr_u64(&w, n->target_migration_id);
+        }
     }
     return w.err ? 0 : (uint16_t)w.pos;
 }
 
 static bool
-entry_decode(struct rd *r, struct record_entry *n, struct record_fault *f)
+entry_decode(
+    struct rd *r, uint8_t version, struct record_entry *n, struct record_fault *f)
 {
     *n = (struct record_entry){.vni = rd_u24(r)};
     rd_bytes(r, n->mac.b, sizeof n->mac.b);
@@ -110,6 +124,13 @@ entry_decode(struct rd *r, struct record_entry *n, struct record_fault *f)
         return fault(f, r, "too many addresses");
     for (uint8_t k = 0; k < n->n_ips; k++)
         rd_bytes(r, n->ips[k].b, sizeof n->ips[k].b);
+    if (version < RECORD_VERSION_TARGETS) /* there the flag means nothing */
+        n->flags &= (uint8_t)~RECORD_ENTRY_TARGET;
+    if (n->flags & RECORD_ENTRY_TARGET) {
+        rd_bytes(r, n->target.b, sizeof n->target.b);
+        n->target_epoch = rd_u64(r);
+        n->target_migration_id = rd_u64(r);
+    }
     return true;
 }
 
@@ -118,7 +139,8 @@ record_attachment_decode(
     struct record_attachment *a, const uint8_t *p, size_t size, struct record_fault *f)
 {
     struct rd r = rd_of(p, size);
-    if (!start(&r, f))
+    uint8_t version;
+    if (!start(&r, RECORD_VERSION_TARGETS, &version, f))
         return false;
     a->port = rd_u16(&r);
     a->id.format = rd_u8(&r);
@@ -146,7 +168,7 @@ record_attachment_decode(
     if (a->n_entries > RECORD_ENTRIES_MAX)
         return fault(f, &r, "too many entries");
     for (uint16_t i = 0; i < a->n_entries; i++)
-        if (!entry_decode(&r, &a->entries[i], f))
+        if (!entry_decode(&r, version, &a->entries[i], f))
             return false;
     return finish(&r, f);
 }
@@ -168,7 +190,8 @@ record_tag_decode(
     struct record_tag *t, const uint8_t *p, size_t size, struct record_fault *f)
 {
     struct rd r = rd_of(p, size);
-    if (!start(&r, f))
+    uint8_t version;
+    if (!start(&r, RECORD_VERSION, &version, f))
         return false;
     t->domain = rd_u32(&r);
     t->vid = rd_u16(&r);
@@ -204,7 +227,8 @@ record_vn_decode(
     struct vn_rec *v, const uint8_t *p, size_t size, struct record_fault *f)
 {
     struct rd r = rd_of(p, size);
-    if (!start(&r, f))
+    uint8_t version;
+    if (!start(&r, RECORD_VERSION, &version, f))
         return false;
     *v = (struct vn_rec){.vni = rd_u24(&r)};
     v->mtu = rd_u32(&r);

@@ -8,12 +8,15 @@
 
 enum edge_record { RECORD_ATTACHMENT = 1, RECORD_TAG = 2, RECORD_VN = 3 };
 
-#define RECORD_VERSION  1
+#define RECORD_VERSION  1                /* 2: an attachment with targets; written only then */
 #define RECORD_KEY_MAX  32
-#define RECORD_SIZE_MAX 32768            /* of any record: TNS_ENTRIES_MAX entries, and learned */
+#define RECORD_SIZE_MAX 40960            /* of any record: TNS_ENTRIES_MAX entries, and learned */
 #define RECORD_ENTRIES_MAX 192           /* entries of one attachment with its learned ones */
 
-enum { RECORD_ENTRY_WANT = 128 };       /* its epoch was provisional: ask for one */
+enum {
+    RECORD_ENTRY_WANT = 128,             /* its epoch was provisional: ask for one */
+    RECORD_ENTRY_TARGET = 64             /* where its VM goes is known (D3) */
+};
 
 struct record_entry {
     uint32_t vni;
@@ -23,6 +26,8 @@ struct record_entry {
     uint8_t pcp, n_ips, low_trust;
     struct ip ips[TNS_IPS_MAX];
     uint64_t epoch, migration_id;        /* 0: holds no residence */
+    struct ip target;                    /* with RECORD_ENTRY_TARGET */
+    uint64_t target_epoch, target_migration_id;
 };
 struct record_attachment {
     struct vsiid id;

@@ -23,7 +23,9 @@ struct fake {
     uint32_t stalled[FAKE_OUTS], n_stalled;
     /* the data plane */
     struct dp_op fdb[FAKE_TAB], neigh[FAKE_TAB], member[FAKE_TAB], neg[FAKE_TAB];
-    uint32_t n_fdb, n_neigh, n_member, n_neg;
+    struct dp_op hold[FAKE_TAB];
+    uint32_t n_fdb, n_neigh, n_member, n_neg, n_hold;
+    uint8_t drain; /* of the last DP_HOLD_DEL */
     /* what came out since fake_clear */
     uint64_t ack;
     uint32_t n_queries, n_frames, n_acks;
@@ -108,6 +110,10 @@ fake_same(const struct dp_op *a, const struct dp_op *b)
         return a->u.neg.vni == b->u.neg.vni &&
                mac_equal(&a->u.neg.mac, &b->u.neg.mac) &&
                ip_equal(&a->u.neg.ip, &b->u.neg.ip);
+    case DP_HOLD_SET:
+    case DP_HOLD_DEL:
+        return a->u.hold.vni == b->u.hold.vni &&
+               mac_equal(&a->u.hold.mac, &b->u.hold.mac);
     default:
         return false;
     }
@@ -147,6 +153,12 @@ fake_dp(const struct dp_op *op)
     case DP_NEG_SET:
     case DP_NEG_DEL:
         fake_set(F.neg, &F.n_neg, op, op->type == DP_NEG_SET);
+        break;
+    case DP_HOLD_SET:
+    case DP_HOLD_DEL:
+        fake_set(F.hold, &F.n_hold, op, op->type == DP_HOLD_SET);
+        if (op->type == DP_HOLD_DEL)
+            F.drain = op->u.hold.drain;
         break;
     case DP_FRAME:
         assert_true(F.n_frames < 256 && op->u.frame.size <= 2048);

@@ -38,6 +38,11 @@ draw(struct rng *r, struct record_attachment *a, struct record_entry *entries)
         rng_bytes(r, n->mac.b, sizeof n->mac.b);
         n->mac.b[0] &= 0xfe;
         rng_bytes(r, n->ips, n->n_ips * sizeof *n->ips);
+        if (n->flags & RECORD_ENTRY_TARGET) {
+            rng_bytes(r, n->target.b, sizeof n->target.b);
+            n->target_epoch = rng_next(r);
+            n->target_migration_id = rng_next(r);
+        }
     }
 }
 
@@ -80,6 +85,9 @@ test_attachment_round_trip(void **state)
             assert_int_equal(one[k].n_ips, two[k].n_ips);
             assert_memory_equal(
                 one[k].ips, two[k].ips, one[k].n_ips * sizeof(struct ip));
+            assert_true(ip_equal(&one[k].target, &two[k].target));
+            assert_true(one[k].target_epoch == two[k].target_epoch);
+            assert_true(one[k].target_migration_id == two[k].target_migration_id);
         }
         /* Any shorter record is refused, and says where. */
         for (int k = 0; k < 20; k++) {
@@ -104,7 +112,8 @@ test_largest_fits(void **state)
         .n_entries = TNS_ENTRIES_MAX + 128};
     assert_true(a.n_entries <= RECORD_ENTRIES_MAX);
     for (uint16_t i = 0; i < TNS_ENTRIES_MAX + 128; i++)
-        entries[i].n_ips = TNS_IPS_MAX;
+        entries[i] =
+            (struct record_entry){.n_ips = TNS_IPS_MAX, .flags = RECORD_ENTRY_TARGET};
     assert_true(record_attachment_encode(&a, bytes, sizeof bytes) > 0);
 }
 
@@ -140,6 +149,32 @@ test_octets(void **state)
     assert_string_equal(f.what, "version not known");
 }
 
+/* What an older program wrote is read as it was meant: there the flag said nothing. */
+static void
+test_first_version(void **state)
+{
+    (void)state;
+    struct record_entry one = {.vni = 5, .flags = 1, .target_epoch = 9}, two[4];
+    struct record_attachment a = {.port = 1,
+                                 .state = ATT_EMIG,
+                                 .n_entries = 1,
+                                 .entries = &one},
+                             b = {.entries = two};
+    struct record_fault f;
+    uint8_t p[512];
+    uint16_t size = record_attachment_encode(&a, p, sizeof p);
+    assert_int_equal(p[0], 1);
+    assert_true(record_attachment_decode(&b, p, size, &f));
+    one.flags |= RECORD_ENTRY_TARGET;
+    uint16_t longer = record_attachment_encode(&a, p, sizeof p);
+    assert_int_equal(longer, size + 32);
+    assert_int_equal(p[0], 2);
+    p[0] = 1;
+    assert_false(record_attachment_decode(&b, p, longer, &f));
+    assert_true(record_attachment_decode(&b, p, size, &f));
+    assert_int_equal(two[0].flags, 1);
+}
+
 static void
 test_damage(void **state)
 {
@@ -156,7 +191,7 @@ test_damage(void **state)
         size_t size = rng_below(&r, 400);
         rng_bytes(&r, bytes, size);
         if (size)
-            bytes[0] = RECORD_VERSION;
+            bytes[0] = (uint8_t)(RECORD_VERSION + (i & 1));
         if (record_attachment_decode(&a, bytes, size, &f))
             assert_true(a.n_entries <= RECORD_ENTRIES_MAX && a.state < ATT_N_STATES);
         if (record_tag_decode(&t, bytes, size, &f))
@@ -173,6 +208,7 @@ main(void)
         cmocka_unit_test(test_attachment_round_trip),
         cmocka_unit_test(test_largest_fits),
         cmocka_unit_test(test_octets),
+        cmocka_unit_test(test_first_version),
         cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
