@@ -39,7 +39,7 @@ _berth()
         case "$noun $verb" in
         ' ') words='vn show vm log trace ping help completion' ;;
         'vn ') words='add list del' ;;
-        'show ') words='attachments tags mappings vns ports counters sessions timers talkers vms uplinks' ;;
+        'show ') words='attachments tags mappings vns ports counters sessions timers reservations talkers vms uplinks' ;;
         'vm ') words='preassociate associate suspend resume emigrate immigrate terminate follow list' ;;
         'trace ') words='vm' ;;
         "vn add") words='--vni --name --arp --mtu --reply --pull' ;;
@@ -50,6 +50,7 @@ _berth()
         "show counters") words='--all --daemon' ;;
         "show sessions") words='--daemon' ;;
         "show timers") words='--daemon' ;;
+        "show reservations") words='--vni' ;;
         "show talkers") words='--vni' ;;
         "vm preassociate") words='--vsi --vn --vni --mac --ip --if --uplink --vid --pcp --format --type --type-version --confirm --epoch --migration' ;;
         "vm associate") words='--vsi --vn --vni --mac --ip --if --uplink --vid --pcp --format --type --type-version --confirm --epoch --migration' ;;

@@ -339,7 +339,8 @@ static const struct cli_column mapping_columns[] = {
     {"epoch",   "EPOCH", CLI_NUMBER, false, NULL},
     {"stale",       "STALE", CLI_BOOL, true, NULL},
     {"tombstone",       "TOMBSTONE", CLI_BOOL, true, NULL},
-    {0  },
+    {"frozen",   "FROZEN", CLI_BOOL, true, NULL},
+    {0      },
 };
 static const struct cli_column port_columns[] = {
     {"port",      "PORT", CLI_NUMBER, false, NULL},
@@ -400,6 +401,17 @@ static const struct cli_column talker_columns[] = {
     {"owner",       "OWNER", CLI_TEXT, false, NULL},
     {"count",       "COUNT", CLI_NUMBER, false, NULL},
     {"last_s",   "LAST", CLI_SECONDS, false, NULL},
+    {0      },
+};
+static const struct cli_column reservation_columns[] = {
+    {"vni",       "VNI", CLI_NUMBER, false, NULL},
+    {"vn", "VN", CLI_TEXT, false, NULL},
+    {"mac",       "MAC", CLI_TEXT, false, NULL},
+    {"owner",        "OWNER", CLI_TEXT, false, NULL},
+    {"target",   "TARGET", CLI_TEXT, false, NULL},
+    {"epoch",       "EPOCH", CLI_NUMBER, false, NULL},
+    {"migration",       "MIGRATION", CLI_NUMBER, false, NULL},
+    {"age_s",   "AGE", CLI_SECONDS, false, NULL},
     {0      },
 };
 static const struct cli_column vm_columns[] = {
@@ -476,11 +488,14 @@ const struct cli_command cli_commands[] = {
      "peer nve address", "sessions between edge and authority"},
     {"show",                                          "timers", "show timers", CLI_NVE, daemon_args, timer_columns, NULL,
      "timers and limits in effect, with default, range and origin"},
-    {"show",                                       "talkers", "show talkers", CLI_NVA, talker_args, talker_columns,
+    {"show",                                       "reservations", "show reservations", CLI_NVA, talker_args,
+     reservation_columns, "vni mac",
+     "migrations that have begun, as the authority knows them"},
+    {"show",                                              "talkers", "show talkers", CLI_NVA, talker_args, talker_columns,
      "vni asker mac", "who asked the authority for whom"},
-    {"show",                                              "vms", "show vms", CLI_TES, NULL, vm_columns, "if vsi",
+    {"show",                                                  "vms", "show vms", CLI_TES, NULL, vm_columns, "if vsi",
      "virtual machines that this server's agent signals"},
-    {"show",                                                  "uplinks", "show uplinks", CLI_TES, NULL, uplink_columns, "name",
+    {"show","uplinks", "show uplinks", CLI_TES, NULL, uplink_columns, "name",
      "links of this server to its edges"},
 
     VM("preassociate", vm_args,
@@ -491,22 +506,22 @@ const struct cli_command cli_commands[] = {
     VM("emigrate", emigrate_args, "the VM leaves for another server"),
     VM("immigrate", immigrate_args, "the VM comes from another server"),
     VM("terminate", vsi_args, "detach a VM and release everything"),
-    {"vm","follow", "vm follow", CLI_TES, follow_args, NULL, NULL,
+    {"vm",                                           "follow", "vm follow", CLI_TES, follow_args, NULL, NULL,
      "tag a VM that lldpad signals (berth-tes --station=lldpad)"},
-    {"vm",                                           "list", "show vms", CLI_TES, NULL, vm_columns, "if vsi",
+    {"vm",                                 "list", "show vms", CLI_TES, NULL, vm_columns, "if vsi",
      "the same as show vms"},
 
-    {"log",                                 NULL, "log", CLI_NVE, log_args, NULL, NULL,
+    {"log", NULL, "log", CLI_NVE, log_args, NULL, NULL,
      "set how much a part of a daemon writes to its log"},
-    {"trace", "vm", NULL, CLI_NONE, trace_args, NULL, NULL,
+    {"trace",                                             "vm", NULL, CLI_NONE, trace_args, NULL, NULL,
      "who said what when, as every daemon remembers it, of a VM's last migration"},
-    {"ping",                                             NULL, "ping", CLI_NVE, daemon_args, ping_columns, NULL,
+    {"ping",                                       NULL, "ping", CLI_NVE, daemon_args, ping_columns, NULL,
      "ask a daemon whether it lives, and which version it is"},
-    {"help",                                       NULL, NULL, CLI_NONE, NULL, NULL, NULL,
+    {"help",                                          NULL, NULL, CLI_NONE, NULL, NULL, NULL,
      "this overview, or a command with all of its arguments"},
-    {"completion",                                          NULL, NULL, CLI_NONE, completion_args, NULL, NULL,
+    {"completion",                                        NULL, NULL, CLI_NONE, completion_args, NULL, NULL,
      "print the completion script of a shell"},
-    {0                                       },
+    {0                                                 },
 };
 
 /* min holds the short form. */

@@ -78,12 +78,12 @@ next_mapping(void *node, struct ctl_reader *r)
     while (!r->it2 && registry_each_mapping(n->reg, &r->it, &v)) {
         if (!vni_fits(r, v.rec.vni))
             continue;
-        json_t *row =
-            json_pack("{s:i,s:o,s:o,s:o,s:s,s:s,s:o,s:b,s:b}", "vni", (int)v.rec.vni,
-                "vn", vn_name(n, v.rec.vni), "mac", ctl_rows_mac(&v.rec.mac), "ips",
-                ctl_rows_ips(v.rec.ips, v.rec.n_ips), "owner", ip_str(&v.rec.owner, t),
-                "nve", nve_name(n, v.nve), "epoch", ctl_rows_epoch(v.rec.epoch),
-                "stale", (int)v.stale, "unconfirmed", (int)v.unconfirmed);
+        json_t *row = json_pack("{s:i,s:o,s:o,s:o,s:s,s:s,s:o,s:b,s:b,s:b}", "vni",
+            (int)v.rec.vni, "vn", vn_name(n, v.rec.vni), "mac",
+            ctl_rows_mac(&v.rec.mac), "ips", ctl_rows_ips(v.rec.ips, v.rec.n_ips),
+            "owner", ip_str(&v.rec.owner, t), "nve", nve_name(n, v.nve), "epoch",
+            ctl_rows_epoch(v.rec.epoch), "stale", (int)v.stale, "unconfirmed",
+            (int)v.unconfirmed, "frozen", (int)v.frozen);
         if (ctl_rows_fits(r, row, keys))
             return row;
     }
@@ -98,6 +98,26 @@ next_mapping(void *node, struct ctl_reader *r)
             (int)f.eid.vni, "vn", vn_name(n, f.eid.vni), "mac", "ips",
             ctl_rows_ips(&f.eid.ip, 1), "owner", ip_str(&f.owner, t), "nve", "router",
             "epoch", "stale", 0, "unconfirmed", 0, "prefix", lisp_eid_str(&f.eid, e));
+        if (ctl_rows_fits(r, row, keys))
+            return row;
+    }
+    return NULL;
+}
+
+static json_t *
+next_reservation(void *node, struct ctl_reader *r)
+{
+    static const char *const keys[] = {"mac", "owner", "target", NULL};
+    struct nva *n = node;
+    struct registry_resv_view v;
+    while (registry_each_reservation(n->reg, &r->it, &v)) {
+        if (!vni_fits(r, v.vni))
+            continue;
+        json_t *row = json_pack("{s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:f}", "vni", (int)v.vni,
+            "vn", vn_name(n, v.vni), "mac", ctl_rows_mac(&v.mac), "owner",
+            ctl_rows_ip(&v.owner), "target", ctl_rows_ip(&v.target), "epoch",
+            ctl_rows_epoch(v.epoch), "migration", ctl_rows_epoch(v.migration_id),
+            "age_s", ctl_rows_seconds(v.age_us));
         if (ctl_rows_fits(r, row, keys))
             return row;
     }
@@ -469,17 +489,18 @@ nva_ctl_stored(struct nva_ctl *c, uint32_t id, int status)
 /* ---- in and out ---- */
 
 static const struct ctl_command commands[] = {
-    {"vn add",        NULL,         cmd_vn_add},
-    {"vn del",        NULL,         cmd_vn_del},
-    {"vn list",       next_vn,      NULL      },
-    {"show mappings", next_mapping, NULL      },
-    {"show sessions", next_session, NULL      },
-    {"show talkers",  next_talker,  NULL      },
-    {"show counters", next_counter, NULL      },
-    {"show timers",   next_timer,   NULL      },
-    {"trace",         next_event,   NULL      },
-    {"ping",          next_ping,    NULL      },
-    {NULL,            NULL,         NULL      },
+    {"vn add",            NULL,             cmd_vn_add},
+    {"vn del",            NULL,             cmd_vn_del},
+    {"vn list",           next_vn,          NULL      },
+    {"show mappings",     next_mapping,     NULL      },
+    {"show reservations", next_reservation, NULL      },
+    {"show sessions",     next_session,     NULL      },
+    {"show talkers",      next_talker,      NULL      },
+    {"show counters",     next_counter,     NULL      },
+    {"show timers",       next_timer,       NULL      },
+    {"trace",             next_event,       NULL      },
+    {"ping",              next_ping,        NULL      },
+    {NULL,                NULL,             NULL      },
 };
 
 struct nva_ctl *

@@ -149,6 +149,18 @@ test_migration(void **state)
     assert_non_null(t); /* the old owner hears where the VM goes to */
     assert_true(t->epoch == e2 && t->migration_id == 0xabcdef && t->vni == 5000 &&
                 mac_equal(&t->mac, &mac) && ip_equal(&t->owner, &b->vtep));
+    uint8_t last;
+    char row[256];
+    snprintf(row, sizeof row,
+        "{\"vni\":5000,\"vn\":\"vn5000\",\"mac\":\"02:00:00:00:00:01\",\"owner\":"
+        "\"10.255.0.1\",\"target\":\"10.255.0.2\",\"epoch\":\"%llu\",\"migration\":"
+        "\"11259375\",\"age_s\":0.0}\n",
+        (unsigned long long)e2);
+    assert_string_equal(rig_ctl(r, "{\"cmd\":\"show reservations\"}", &last), row);
+    assert_string_equal(
+        rig_ctl(r, "{\"cmd\":\"show reservations\",\"vni\":5001}", &last), "");
+    assert_non_null(
+        strstr(rig_ctl(r, "{\"cmd\":\"show mappings\"}", &last), "\"frozen\":false"));
     assert_null(rig_event(b, LISP_SEV_RESERVED));
     assert_null(rig_event(c, LISP_SEV_RESERVED));
     struct mapping_rec m = {.vni = 5000,
