@@ -40,9 +40,9 @@ def berth(settings="", others=0):
                     for i, s in enumerate(lab.servers[1:4:2])] if others else []
         vm.associate("red")
         peer.associate("red")
-        wait_for("mappings at every edge", lambda: all(
+        wait_for("mappings", lambda: all(
             len(t.daemon.rows("show mappings")) == 2 + others * len(stations)
-            for t in lab.tors), 30)
+            for t in (lab.tors[0], lab.tors[2])), 30)
         wait_for("ping", lambda: peer.ping(vm.ip4, 1) == (1, 1))
         yield vm, peer
         for station in stations:
@@ -87,13 +87,13 @@ def relearn(vm, to, pause_s):
     return move
 
 
-def moves(vm, n, pause_s, way):
+def moves(vm, n, pause_s, way, settle_s=SETTLE_S):
     """n moves, to and fro; a list of Move."""
     done = []
     for _ in range(n):
         to = next(s for s in vm.servers if s is not vm.server)
         done.append(way(vm, to, pause_s))
-        time.sleep(SETTLE_S)             # the spacing of moves, under traffic
+        time.sleep(settle_s)             # the spacing of moves, under traffic
     return done
 
 
@@ -157,37 +157,46 @@ class Stream:
         self.seconds = seconds
 
     def rates(self):
-        """[(seconds from the start, bits per second)]"""
+        """[(start and end, seconds from the session's start, bits per second)]"""
         out = json.loads(self.client.communicate(timeout=self.seconds + 20)[0])
         self.server.wait(10)
         if "error" in out:
             raise labs.LabError(f"iperf3: {out['error']}")
-        return [(i["sum"]["start"], i["sum"]["bits_per_second"]) for i in out["intervals"]]
+        self.again = out["end"]["sum_sent"]["retransmits"]
+        return [(i["sum"]["start"], i["sum"]["end"], i["sum"]["bits_per_second"])
+                for i in out["intervals"]]
 
 
 def tcp(bench, vm, peer, n):
-    """A session over n moves: what it carries after the last, against before the first."""
-    quiet = 2 if bench.quick else 4
-    ratios, befores, afters = [], [], []
-    for reverse in (False, True):        # from the VM, and to it: through the hold
-        stream = Stream(vm, peer, 2 * quiet + n // 2 * 0.35 + 1, reverse)
+    """A session over n moves, once from the VM and once to it, through the hold: what it
+    carries after the last move, and after each, against before the first."""
+    quiet, gap = 2 if bench.quick else 4, 0.4
+    ratios, befores, afters, next_to, again = [], [], [], [], 0
+    for reverse in (False, True):
         begun = time.monotonic()
+        stream = Stream(vm, peer, 2 * quiet + n * (gap + 0.06), reverse)
         time.sleep(quiet)
-        first = time.monotonic() - begun
-        done = moves(vm, n // 2, 0.05, with_hold)
-        last = time.monotonic() - begun
+        done = moves(vm, n, 0.05, with_hold, gap)
         rates = stream.rates()
-        before = [b for t, b in rates if 0.5 <= t and t + 0.1 <= first]
-        after = [b for t, b in rates if t >= last + 0.5]
+
+        def within(start, end):
+            return [b for s, e, b in rates if start <= s and e <= end]
+        at = [(m.paused_ns / 1e9 - begun, m.resumed_ns / 1e9 - begun) for m in done]
+        before, after = within(0.5, at[0][0]), within(at[-1][1] + 0.3, stream.seconds)
         befores.append(statistics.median(before))
         afters.append(statistics.median(after))
         ratios.append(afters[-1] / befores[-1])
-        between = statistics.mean(b for t, b in rates if first <= t <= last)
-        bench.note("from the VM" if not reverse else "to the VM", {
-            "before": befores[-1], "between": between, "after": afters[-1],
-            "pause ms": statistics.median(m.pause_s for m in done) * 1e3})
+        # what follows each pause, while the next move has not begun
+        soon = [b for _, t in at for b in within(t + 0.05, t + gap)]
+        next_to.append(statistics.median(soon))
+        again += stream.again
+        bench.note("to the VM" if reverse else "from the VM", {
+            "before": befores[-1], "after each": next_to[-1], "after all": afters[-1],
+            "retransmitted": stream.again})
     bench.ratio("migration_tcp_ratio", statistics.mean(afters), statistics.mean(befores),
                 min(ratios), 0.9)
+    bench.ratio("migration_tcp_hold_ratio", next_to[1], befores[1], next_to[1] / befores[1], 0.9)
+    bench.row("migration_tcp_retransmitted", again, f"of {2 * n} moves")
 
 
 PAUSES = {"0": 0.0, "50": 0.05, "500": 0.5}
@@ -205,8 +214,11 @@ def run(bench):
         total["reordered"] += r["reordered"]
         return r
 
-    pings = [p for p in PAUSES if bench.wanted(f"migration_lost_pause{p}")
-             or bench.wanted(f"migration_beyond_pause{p}") or bench.wanted("migration_dup")]
+    def some(*names):
+        return any(map(bench.wanted, names))
+
+    pings = [p for p in PAUSES if some(f"migration_lost_pause{p}", f"migration_beyond_pause{p}",
+                                       "migration_dup", "migration_reordered")]
     if pings or bench.wanted("migration_relearn_lost"):
         with relearning() as pair:
             for p in pings or ["50"]:
@@ -220,9 +232,9 @@ def run(bench):
             r = measure(f"pause {p}", pair, PAUSES[p], with_hold)
             bench.row(f"migration_lost_pause{p}", r["lost"], f"of {n} moves", 0, at_most=True,
                       baseline=relearned[p]["lost"])
-        if bench.wanted("migration_udp10k_lost"):
+        if some("migration_udp10k_lost", "migration_udp10k_reordered"):
             udp(bench, *pair, n)
-        if bench.wanted("migration_tcp_ratio"):
+        if some("migration_tcp_ratio", "migration_tcp_hold_ratio", "migration_tcp_retransmitted"):
             tcp(bench, *pair, 4 if bench.quick else 20)
     if bench.wanted("migration_lost_1000_others"):
         with berth(others=OTHERS) as pair:

@@ -35,9 +35,12 @@ GROUPS = {
                   "migration_beyond_pause0", "migration_beyond_pause50",
                   "migration_beyond_pause500", "migration_lost_1000_others", "migration_dup",
                   "migration_reordered", "migration_udp10k_lost", "migration_udp10k_reordered",
-                  "migration_tcp_ratio", "migration_relearn_lost"],
+                  "migration_tcp_ratio", "migration_tcp_hold_ratio",
+                  "migration_tcp_retransmitted", "migration_relearn_lost"],
     "authority": ["map_requests_per_s", "map_requests_per_cpu_s",
                   "map_registrations_per_s"],
+    "guest": ["migration_vm_lost_beyond_pause", "migration_vm_dup", "migration_vm_lost_p50",
+              "migration_vm_pause_ms_p50"],
 }
 
 
