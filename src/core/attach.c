@@ -693,15 +693,27 @@ is_claim(uint8_t action)
            action == ATT_DO_RAISE || action == ATT_DO_CLAIM_SUSP;
 }
 
+/* Another NVE has reserved a number above that of one of its entries. */
+static bool
+has_target(const struct edge *e, const struct att *a)
+{
+    struct mapping_rec to;
+    for (uint32_t n = a->entries; n; n = entry_at(e, n)->next)
+        if (entry_at(e, n)->flags & ENTRY_MAC &&
+            mapping_target(e, entry_at(e, n)->vni, &entry_at(e, n)->mac, &to))
+            return true;
+    return false;
+}
+
 /* The same as what stands already, with nothing new to claim. */
 static bool
-nothing_new(const struct att *a, const struct txn *x)
+nothing_new(const struct edge *e, const struct att *a, const struct txn *x)
 {
     bool newer = x->rq.has_epoch && x->rq.epoch > a->epoch;
     if (is_claim(x->action) && a->flags & (ATT_ARMED | ATT_HOLD))
         return false; /* a target may have been told (E2) */
     if (x->action == ATT_DO_RAISE)
-        return !newer;
+        return !newer && !has_target(e, a);
     if (x->replace)
         return false;
     return (x->action == ATT_DO_PREPARE && a->state == ATT_PREASSOC) ||
@@ -786,7 +798,7 @@ start_change(struct edge *e, uint32_t txn)
         done(e, txn, TNS_MOVED, "the epoch is older than what is known");
         return;
     }
-    if (nothing_new(a, x)) {
+    if (nothing_new(e, a, x)) {
         att_step(e, x->att, x->event, &x->action);
         refresh(e, txn);
         return;
