@@ -40,7 +40,7 @@ enum registry_out_type {
     REG_STORE                            /* id, store, key in rec, vn, name: answered by registry_stored */
 };
 enum registry_store { REG_STORE_VN_PUT, REG_STORE_VN_DEL, REG_STORE_EPOCH,  /* epoch 0: delete */
-    REG_STORE_HWM, REG_STORE_NVE };
+    REG_STORE_HWM, REG_STORE_NVE, REG_STORE_RESV };   /* RESV: by rec.owner; epoch 0: delete */
 struct registry_out {
     uint8_t type, reason, store, del;
     uint32_t nve, id;
@@ -62,6 +62,8 @@ void registry_load_vn(struct registry *r, const struct vn_rec *vn);
 void registry_load_epoch(struct registry *r, uint32_t vni, const struct mac *mac,
     uint64_t epoch, uint64_t migration_id, uint64_t now_us);   /* vni 0: high-water mark */
 void registry_load_nve(struct registry *r, const char *name);
+void registry_load_reservation(struct registry *r, const struct mapping_rec *rec,
+    uint64_t now_us);                    /* after the epochs; rec.owner: who reserved */
 void registry_loaded(struct registry *r, uint64_t now_us);
 void registry_stored(struct registry *r, uint32_t id, int status, uint64_t now_us);
 bool registry_recovering(const struct registry *r);

@@ -21,23 +21,39 @@ reg_resv_find(const struct registry *r, uint32_t vni, const struct mac *mac)
     return map_find(&r->by_resv, map_hash(&r->by_resv, &k, sizeof k), &k);
 }
 
+/* Kept over a restart (K7), but no grant waits for the disk: what is lost there is only
+ * that the owner is told again. The number itself cannot be granted twice. */
+static void
+store(struct registry *r, const struct reg_resv *v, uint64_t epoch)
+{
+    struct registry_out *o = reg_out(r, REG_STORE, 0);
+    o->store = REG_STORE_RESV;
+    o->rec.vni = v->vni;
+    o->rec.mac = v->mac;
+    o->rec.owner = v->target;
+    o->rec.epoch = epoch;
+    o->rec.migration_id = v->migration_id;
+}
+
 void
 reg_resv_free(struct registry *r, uint32_t h)
 {
     struct reg_resv *v = reg_resv(r, h);
     struct resv_key k = {.vni = v->vni, .mac = v->mac};
+    store(r, v, 0);
     timers_clear(&r->timers, &v->timer);
     map_del(&r->by_resv, map_hash(&r->by_resv, &k, sizeof k), h);
     slab_put(&r->resvs, h);
 }
 
-void
-reg_resv_keep(struct registry *r, uint32_t nve, const struct mapping_rec *rec)
+static struct reg_resv *
+keep(struct registry *r, const struct mapping_rec *rec, const struct ip *target)
 {
     uint32_t h = reg_resv_find(r, rec->vni, &rec->mac);
     if (!h) {
         struct resv_key k = {.vni = rec->vni, .mac = rec->mac};
-        h = slab_get(&r->resvs); /* there is room: claim_run looked */
+        if (!(h = slab_get(&r->resvs)))
+            return NULL;
         reg_resv(r, h)->vni = rec->vni;
         reg_resv(r, h)->mac = rec->mac;
         map_add(&r->by_resv, map_hash(&r->by_resv, &k, sizeof k), h);
@@ -45,9 +61,26 @@ reg_resv_keep(struct registry *r, uint32_t nve, const struct mapping_rec *rec)
     struct reg_resv *v = reg_resv(r, h);
     v->epoch = rec->epoch;
     v->migration_id = rec->migration_id;
-    v->target = reg_nve(r, nve)->vtep;
+    v->target = *target;
     v->since_us = r->now_us;
     timers_set(&r->timers, &v->timer, r->now_us + r->conf.forget_us, REG_T_RESV, h);
+    return v;
+}
+
+void
+reg_resv_keep(struct registry *r, uint32_t nve, const struct mapping_rec *rec)
+{
+    const struct reg_resv *v = keep(r, rec, &reg_nve(r, nve)->vtep);
+    if (v) /* there is room: claim_run looked */
+        store(r, v, v->epoch);
+}
+
+void
+registry_load_reservation(
+    struct registry *r, const struct mapping_rec *rec, uint64_t now_us)
+{
+    r->now_us = now_us;
+    keep(r, rec, &rec->owner);
 }
 
 static void

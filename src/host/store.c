@@ -19,8 +19,17 @@
 #define APPLICATION_ID 0x42525448 /* "BRTH": tells our files from others */
 #define BATCH_MAX      10000      /* bounds how long one commit makes the next wait */
 
-enum op_type { OP_PUT_VN, OP_DEL_VN, OP_PUT_EPOCH, OP_DEL_EPOCH, OP_PUT_NVE,
-    OP_FLUSH, OP_RAISE };
+enum op_type {
+    OP_PUT_VN,
+    OP_DEL_VN,
+    OP_PUT_EPOCH,
+    OP_DEL_EPOCH,
+    OP_PUT_RESV,
+    OP_DEL_RESV,
+    OP_PUT_NVE,
+    OP_FLUSH,
+    OP_RAISE
+};
 struct op {
     enum op_type type;
     bool quiet; /* asked for by the store itself: no completion */
@@ -28,6 +37,7 @@ struct op {
     struct store_vn vn;
     char *extra;
     struct store_epoch epoch;
+    struct ip target;
 };
 
 enum statement {
@@ -38,6 +48,8 @@ enum statement {
     SQL_DEL_VN,
     SQL_PUT_EPOCH,
     SQL_DEL_EPOCH,
+    SQL_PUT_RESV,
+    SQL_DEL_RESV,
     SQL_PUT_NVE,
     SQL_RAISE,
     SQL_N
@@ -59,6 +71,9 @@ static const char *const sql[SQL_N] = {
                       " epoch=excluded.epoch, migration=excluded.migration,"
                       " t_us=excluded.t_us WHERE excluded.epoch>=epoch_max.epoch",
     [SQL_DEL_EPOCH] = "DELETE FROM epoch_max WHERE vni=?1 AND mac=?2",
+    [SQL_PUT_RESV] = "INSERT OR REPLACE INTO reservation(vni,mac,epoch,migration,t_us,"
+                     "target) VALUES(?1,?2,?3,?4,?5,?6)",
+    [SQL_DEL_RESV] = "DELETE FROM reservation WHERE vni=?1 AND mac=?2",
     [SQL_PUT_NVE] = "INSERT OR IGNORE INTO nve(name) VALUES(?1)",
     [SQL_RAISE] = "UPDATE meta SET value=max(value,?1) WHERE key='epoch_hwm'",
 };
@@ -73,6 +88,11 @@ static const char schema[] =
     " PRIMARY KEY(vni,mac)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE nve(name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;"
     "INSERT INTO meta VALUES('schema',1),('epoch_hwm',1);";
+/* Younger than schema 1, which does without it. */
+static const char later[] =
+    "CREATE TABLE IF NOT EXISTS reservation(vni INTEGER NOT NULL, mac BLOB NOT NULL,"
+    " epoch INTEGER NOT NULL, migration INTEGER NOT NULL, t_us INTEGER NOT NULL,"
+    " target BLOB NOT NULL, PRIMARY KEY(vni,mac)) STRICT, WITHOUT ROWID;";
 _Static_assert(STORE_SCHEMA == 1, "the text above writes schema 1");
 
 struct store {
@@ -176,6 +196,7 @@ static int
 op_run(struct store *s, const struct op *op, int *result, struct host_err *err)
 {
     sqlite3_stmt *q;
+    bool resv;
     int rc = SQLITE_OK;
 
     *result = 0;
@@ -203,21 +224,27 @@ op_run(struct store *s, const struct op *op, int *result, struct host_err *err)
         if (rc == SQLITE_OK && sqlite3_changes(s->db) == 0)
             *result = host_fail(err, -ENOENT, "VN %u: not in the database", op->vn.vni);
         return rc;
+    case OP_PUT_RESV:
     case OP_PUT_EPOCH:
-        q = s->stmt[SQL_PUT_EPOCH];
+        resv = op->type == OP_PUT_RESV;
+        q = s->stmt[resv ? SQL_PUT_RESV : SQL_PUT_EPOCH];
         sqlite3_bind_int64(q, 1, op->epoch.vni);
         sqlite3_bind_blob(
             q, 2, op->epoch.mac.b, sizeof(op->epoch.mac.b), SQLITE_STATIC);
         sqlite3_bind_int64(q, 3, (sqlite3_int64)op->epoch.epoch);
         sqlite3_bind_int64(q, 4, (sqlite3_int64)op->epoch.migration);
         sqlite3_bind_int64(q, 5, (sqlite3_int64)op->epoch.t_us);
-        return step(s, SQL_PUT_EPOCH);
+        if (resv)
+            sqlite3_bind_blob(q, 6, op->target.b, sizeof(op->target.b), SQLITE_STATIC);
+        return step(s, resv ? SQL_PUT_RESV : SQL_PUT_EPOCH);
+    case OP_DEL_RESV:
     case OP_DEL_EPOCH:
-        q = s->stmt[SQL_DEL_EPOCH];
+        resv = op->type == OP_DEL_RESV;
+        q = s->stmt[resv ? SQL_DEL_RESV : SQL_DEL_EPOCH];
         sqlite3_bind_int64(q, 1, op->epoch.vni);
         sqlite3_bind_blob(
             q, 2, op->epoch.mac.b, sizeof(op->epoch.mac.b), SQLITE_STATIC);
-        return step(s, SQL_DEL_EPOCH);
+        return step(s, resv ? SQL_DEL_RESV : SQL_DEL_EPOCH);
     case OP_PUT_NVE: /* the name travels in vn.name */
         sqlite3_bind_text(s->stmt[SQL_PUT_NVE], 1, op->vn.name, -1, SQLITE_STATIC);
         return step(s, SQL_PUT_NVE);
@@ -395,6 +422,21 @@ load_vns(struct store *s, const struct store_load *load, struct host_err *err)
     return rc;
 }
 
+static struct store_epoch
+epoch_of(sqlite3_stmt *q)
+{
+    struct store_epoch e = {
+        .vni = (uint32_t)sqlite3_column_int64(q, 0),
+        .epoch = (uint64_t)sqlite3_column_int64(q, 2),
+        .migration = (uint64_t)sqlite3_column_int64(q, 3),
+        .t_us = (uint64_t)sqlite3_column_int64(q, 4),
+    };
+    const void *mac = sqlite3_column_blob(q, 1);
+    if (mac && sqlite3_column_bytes(q, 1) == sizeof(e.mac.b))
+        memcpy(e.mac.b, mac, sizeof(e.mac.b));
+    return e;
+}
+
 static int
 load_epochs(struct store *s, const struct store_load *load, struct host_err *err)
 {
@@ -403,15 +445,7 @@ load_epochs(struct store *s, const struct store_load *load, struct host_err *err
         s->db, "SELECT vni,mac,epoch,migration,t_us FROM epoch_max", -1, &q, NULL);
 
     while (rc == SQLITE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW) {
-        struct store_epoch e = {
-            .vni = (uint32_t)sqlite3_column_int64(q, 0),
-            .epoch = (uint64_t)sqlite3_column_int64(q, 2),
-            .migration = (uint64_t)sqlite3_column_int64(q, 3),
-            .t_us = (uint64_t)sqlite3_column_int64(q, 4),
-        };
-        const void *mac = sqlite3_column_blob(q, 1);
-        if (mac && sqlite3_column_bytes(q, 1) == sizeof(e.mac.b))
-            memcpy(e.mac.b, mac, sizeof(e.mac.b));
+        struct store_epoch e = epoch_of(q);
         if (load && load->epoch)
             load->epoch(load->ctx, &e);
         rc = SQLITE_OK;
@@ -422,10 +456,34 @@ load_epochs(struct store *s, const struct store_load *load, struct host_err *err
 }
 
 static int
+load_reservations(struct store *s, const struct store_load *load, struct host_err *err)
+{
+    sqlite3_stmt *q = NULL;
+    int rc = sqlite3_prepare_v2(s->db,
+        "SELECT vni,mac,epoch,migration,t_us,target FROM reservation", -1, &q, NULL);
+
+    while (rc == SQLITE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+        struct store_epoch e = epoch_of(q);
+        struct ip target;
+        const void *blob = sqlite3_column_blob(q, 5);
+        bool whole = blob && sqlite3_column_bytes(q, 5) == sizeof(target.b);
+        if (whole)
+            memcpy(target.b, blob, sizeof(target.b));
+        if (whole && load && load->reservation)
+            load->reservation(load->ctx, &e, &target);
+        rc = SQLITE_OK;
+    }
+    rc = rc == SQLITE_DONE ? 0 : fail(s, err, rc, "read the reservations");
+    sqlite3_finalize(q);
+    return rc;
+}
+
+static int
 load_nves(struct store *s, const struct store_load *load, struct host_err *err)
 {
     sqlite3_stmt *q = NULL;
-    int rc = sqlite3_prepare_v2(s->db, "SELECT name FROM nve ORDER BY name", -1, &q, NULL);
+    int rc =
+        sqlite3_prepare_v2(s->db, "SELECT name FROM nve ORDER BY name", -1, &q, NULL);
 
     while (rc == SQLITE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW) {
         if (load && load->nve)
@@ -473,9 +531,13 @@ db_open(struct store *s, const struct store_load *load, struct host_err *err)
             rc = exec(s, "COMMIT", "create", err);
     }
     if (rc == 0)
+        rc = exec(s, later, "create", err);
+    if (rc == 0)
         rc = load_vns(s, load, err);
     if (rc == 0)
         rc = load_epochs(s, load, err);
+    if (rc == 0)
+        rc = load_reservations(s, load, err);
     if (rc == 0)
         rc = load_nves(s, load, err);
     if (rc == 0)
@@ -608,15 +670,41 @@ store_del_vn(struct store *s, uint32_t vni, struct host_err *err)
     return enqueue(s, &op, err);
 }
 
-uint64_t
-store_put_epoch(struct store *s, const struct store_epoch *e, struct host_err *err)
+static uint64_t
+put_epoch(struct store *s, enum op_type type, const struct store_epoch *e,
+    const struct ip *target, struct host_err *err)
 {
-    struct op op = {.type = OP_PUT_EPOCH, .epoch = *e};
+    struct op op = {.type = type, .epoch = *e};
+    if (target)
+        op.target = *target;
     if (e->epoch > STORE_EPOCH_MAX) {
         host_fail(err, -ERANGE, "VN %u: epoch %llu is above %llu; not stored", e->vni,
             (unsigned long long)e->epoch, (unsigned long long)STORE_EPOCH_MAX);
         return 0;
     }
+    return enqueue(s, &op, err);
+}
+
+uint64_t
+store_put_epoch(struct store *s, const struct store_epoch *e, struct host_err *err)
+{
+    return put_epoch(s, OP_PUT_EPOCH, e, NULL, err);
+}
+
+uint64_t
+store_put_reservation(struct store *s, const struct store_epoch *e,
+    const struct ip *target, struct host_err *err)
+{
+    return put_epoch(s, OP_PUT_RESV, e, target, err);
+}
+
+uint64_t
+store_del_reservation(
+    struct store *s, uint32_t vni, const struct mac *mac, struct host_err *err)
+{
+    struct op op = {
+        .type = OP_DEL_RESV, .epoch = {.vni = vni, .mac = *mac}
+    };
     return enqueue(s, &op, err);
 }
 

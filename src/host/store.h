@@ -39,7 +39,8 @@ struct store_epoch { /* highest epoch granted or seen for a key */
 struct store_load { /* called by store_open for every row */
     void (*vn)(void *ctx, const struct store_vn *vn);
     void (*epoch)(void *ctx, const struct store_epoch *e);
-    void (*nve)(void *ctx, const char *name); /* any of the three may be NULL */
+    void (*nve)(void *ctx, const char *name); /* any may be NULL */
+    void (*reservation)(void *ctx, const struct store_epoch *e, const struct ip *target);
     void *ctx;
 };
 struct store_conf {
@@ -59,6 +60,11 @@ uint64_t store_del_vn(struct store *s, uint32_t vni, struct host_err *err);
 uint64_t store_put_epoch(
     struct store *s, const struct store_epoch *e, struct host_err *err);
 uint64_t store_del_epoch(
+    struct store *s, uint32_t vni, const struct mac *mac, struct host_err *err);
+/* A number that the NVE at target has reserved for a key: one per key, the last put. */
+uint64_t store_put_reservation(struct store *s, const struct store_epoch *e,
+    const struct ip *target, struct host_err *err);
+uint64_t store_del_reservation(
     struct store *s, uint32_t vni, const struct mac *mac, struct host_err *err);
 /* An NVE that has ever connected: a restart waits for it (K4). Repeating is harmless. */
 uint64_t store_put_nve(struct store *s, const char *name, struct host_err *err);

@@ -265,6 +265,9 @@ store_op(struct app *a, const struct nva_out *o, struct host_err *err)
         return store_epoch_raise(a->store, o->epoch, err);
     case STORE_NVE_PUT:
         return store_put_nve(a->store, o->name, err);
+    case STORE_RESERVATION:
+        return o->epoch ? store_put_reservation(a->store, &e, &o->target, err)
+                        : store_del_reservation(a->store, o->vni, &o->mac, err);
     }
     return 0;
 }
@@ -340,11 +343,24 @@ load_nve(void *ctx, const char *name)
     feed(ctx, &in);
 }
 
+/* One that is too old is overwritten or outlived by its T_forget from now. */
+static void
+load_reservation(void *ctx, const struct store_epoch *e, const struct ip *target)
+{
+    struct nva_in in = {.type = NVA_IN_LOAD_RESERVATION,
+        .vni = e->vni,
+        .mac = e->mac,
+        .epoch = e->epoch,
+        .migration_id = e->migration,
+        .target = *target};
+    feed(ctx, &in);
+}
+
 static int
 store_start(struct app *a, struct host_err *err)
 {
     struct store_conf conf = {.path = a->conf.store};
-    struct store_load load = {load_vn, load_epoch, load_nve, a};
+    struct store_load load = {load_vn, load_epoch, load_nve, load_reservation, a};
     struct nva_in in = {.type = NVA_IN_LOAD_EPOCH};
     struct store_epoch e;
     uint64_t limit;
@@ -423,8 +439,7 @@ node_start(struct app *a)
 static int
 start(void *ctx, struct loop *l, struct host_err *err)
 {
-    static const struct control_calls control = {
-        control_request, control_gone};
+    static const struct control_calls control = {control_request, control_gone};
     static const struct stream_calls stream = {.on_accept = stream_accept,
         .on_data = stream_data,
         .on_room = stream_room_again,
@@ -484,8 +499,9 @@ main(int argc, char **argv)
 {
     static struct app a;
     static const struct program program = {.name = "berth-nva",
-        .about = "The network virtualization authority: virtual networks, epochs, and the "
-                 "mapping server that every edge is connected to.",
+        .about =
+            "The network virtualization authority: virtual networks, epochs, and the "
+            "mapping server that every edge is connected to.",
         .status = "serving",
         .rows = main_rows,
         .conf = &a.conf.program,

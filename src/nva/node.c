@@ -28,7 +28,7 @@ const struct setting nva_settings[NVA_SET_N] = {
      "life of a foreign router's registration that names no time"                                                                            },
     {"t_damp",                180 * SECOND,   SECOND,      86400 * SECOND,      "E5, RFC 7432 15.1",
      "how long a mapping that is claimed in turns is kept where it is after the "
-     "latest claim"                                                                                                                          },
+        "latest claim"                                                                                                                       },
     {"max_nves",              4096,           1,           65536,               "K19",               "NVEs and foreign routers ever known"   },
     {"max_streams",           8192,           2,           131072,              "K19",               "sessions at once, handshakes included" },
     {"max_mappings",          1000000,        16,          16000000,            "K19",               "mappings that have an owner"           },
@@ -47,7 +47,7 @@ const struct setting nva_settings[NVA_SET_N] = {
      "octets that an NVE may leave unread"                                                                                                   },
     {"damp_moves",            5,              1,           255,                 "E5, RFC 7432 15.1",
      "moves of a mapping by claims without a migration within t_damp before it is "
-     "kept where it is; 255: never"                                                                                                          },
+        "kept where it is; 255: never"                                                                                                       },
 };
 
 static void
@@ -154,6 +154,15 @@ nva_input(struct nva *n, const struct nva_in *in, uint64_t now_us)
     case NVA_IN_LOAD_NVE:
         registry_load_nve(n->reg, in->name);
         break;
+    case NVA_IN_LOAD_RESERVATION: {
+        struct mapping_rec rec = {.vni = in->vni,
+            .mac = in->mac,
+            .owner = in->target,
+            .epoch = in->epoch,
+            .migration_id = in->migration_id};
+        registry_load_reservation(n->reg, &rec, now_us);
+        break;
+    }
     case NVA_IN_LOADED:
         registry_loaded(n->reg, now_us);
         break;
@@ -205,7 +214,8 @@ store(struct nva *n, const struct registry_out *o, struct nva_out *out)
         [REG_STORE_VN_DEL] = STORE_VN_DEL,
         [REG_STORE_EPOCH] = STORE_EPOCH,
         [REG_STORE_HWM] = STORE_EPOCH_HWM,
-        [REG_STORE_NVE] = STORE_NVE_PUT};
+        [REG_STORE_NVE] = STORE_NVE_PUT,
+        [REG_STORE_RESV] = STORE_RESERVATION};
     out->type = NVA_OUT_STORE;
     out->store = ops[o->store];
     out->id = o->id;
@@ -214,6 +224,7 @@ store(struct nva *n, const struct registry_out *o, struct nva_out *out)
     out->mac = o->rec.mac;
     out->epoch = o->rec.epoch;
     out->migration_id = o->rec.migration_id;
+    out->target = o->rec.owner;
     out->name = o->name;
     if (o->store <= REG_STORE_VN_DEL)
         nva_ctl_store(n->ctl, o);

@@ -41,7 +41,8 @@ struct nva_conf {
 };
 enum nva_in_type {
     NVA_IN_TICK,
-    NVA_IN_LOAD_VN, NVA_IN_LOAD_EPOCH, NVA_IN_LOAD_NVE, NVA_IN_LOADED,  /* from the store, at start */
+    NVA_IN_LOAD_VN, NVA_IN_LOAD_EPOCH, NVA_IN_LOAD_NVE, NVA_IN_LOAD_RESERVATION,
+    NVA_IN_LOADED,                       /* these from the store, at start */
     NVA_IN_STORED,                       /* completion of NVA_OUT_STORE */
     NVA_IN_STREAM_OPEN, NVA_IN_STREAM_DATA, NVA_IN_STREAM_CLOSED,   /* conn */
     NVA_IN_STREAM_BLOCKED,               /* its reader is slow: no more until DRAINED */
@@ -59,6 +60,7 @@ struct nva_in {
     uint32_t vni;                        /* LOAD_EPOCH: key and highest epoch; vni 0: global high water */
     struct mac mac;
     uint64_t epoch, migration_id;
+    struct ip target;                    /* LOAD_RESERVATION, with all that LOAD_EPOCH has */
     const char *name;                    /* LOAD_NVE */
     const uint8_t *p;                    /* STREAM_OPEN: at least 32 octets nobody can guess */
     uint32_t size;                       /* CONTROL_MORE: octets the reader can take */
@@ -66,7 +68,7 @@ struct nva_in {
     uint16_t from_port;
 };
 enum nva_store_op { STORE_VN_PUT, STORE_VN_DEL, STORE_EPOCH /* epoch 0: delete */,
-    STORE_EPOCH_HWM, STORE_NVE_PUT };
+    STORE_EPOCH_HWM, STORE_NVE_PUT, STORE_RESERVATION /* epoch 0: delete */ };
 enum nva_out_type {
     NVA_OUT_STREAM_DATA, NVA_OUT_STREAM_CLOSE,
     NVA_OUT_UDP,
@@ -83,6 +85,7 @@ struct nva_out {
     uint32_t vni;
     struct mac mac;
     uint64_t epoch, migration_id;
+    struct ip target;                    /* STORE_RESERVATION */
     const char *name;
     const uint8_t *p;
     uint32_t size;

@@ -325,6 +325,7 @@ nva_make(struct world *w)
 {
     tab_init(&w->nva.vns);
     tab_init(&w->nva.epochs);
+    tab_init(&w->nva.resvs);
     tab_init(&w->nva.nves);
     tab_init(&w->nva.granted);
     for (uint32_t v = 0; v < w->sc->vns; v++) {
@@ -515,6 +516,7 @@ struct store_work {
     uint32_t vni, id;
     struct mac mac;
     uint64_t epoch, migration_id;
+    struct ip target;
     struct vn_rec vn;
     char name[80];
 };
@@ -529,6 +531,7 @@ store_out(struct world *w, const struct nva_out *o)
         .mac = o->mac,
         .epoch = o->epoch,
         .migration_id = o->migration_id,
+        .target = o->target,
         .vn = o->vn};
     uint64_t at = w->now + 1 + slow_delay(w);
     if (o->name)
@@ -560,6 +563,12 @@ store_apply(struct world *w, const struct store_work *s)
             tab_put(&n->epochs, key, 10, (uint64_t[]){s->epoch, s->migration_id}, 16);
         else
             tab_del(&n->epochs, key, 10);
+        break;
+    case STORE_RESERVATION:
+        if (s->epoch)
+            tab_put(&n->resvs, key, 10, s, sizeof(*s));
+        else
+            tab_del(&n->resvs, key, 10);
         break;
     case STORE_EPOCH_HWM:
         n->hwm = s->epoch;
@@ -715,6 +724,16 @@ nva_boot(struct world *w)
             .type = NVA_IN_LOAD_EPOCH, .epoch = v[0], .migration_id = v[1]};
         memcpy(&in.vni, r->key, 4);
         memcpy(&in.mac, r->key + 4, 6);
+        nva_feed(w, &in);
+    }
+    for (uint32_t it = 0; (r = tab_each(&n->resvs, &it));) {
+        const struct store_work *v = r->val;
+        struct nva_in in = {.type = NVA_IN_LOAD_RESERVATION,
+            .vni = v->vni,
+            .mac = v->mac,
+            .epoch = v->epoch,
+            .migration_id = v->migration_id,
+            .target = v->target};
         nva_feed(w, &in);
     }
     for (uint32_t it = 0; (r = tab_each(&n->nves, &it));) {
@@ -927,6 +946,7 @@ nodes_done(struct world *w)
     nva_free(w->nva.nva);
     tab_done(&w->nva.vns);
     tab_done(&w->nva.epochs);
+    tab_done(&w->nva.resvs);
     tab_done(&w->nva.nves);
     tab_done(&w->nva.granted);
 }

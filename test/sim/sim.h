@@ -229,7 +229,7 @@ struct nva_node {
     struct nva *nva;
     uint32_t inc;
     bool up;
-    struct tab vns, epochs, nves; /* the store */
+    struct tab vns, epochs, resvs, nves; /* the store */
     uint64_t hwm, store_last, wake_at;
     struct tab granted; /* (vni, mac) -> highest epoch and its migration id */
 };

@@ -334,6 +334,16 @@ rig_start(struct rig *r)
             in.type = NVA_IN_LOAD_NVE;
             rig_feed(r, &in);
             break;
+        case STORE_RESERVATION: /* the last row of its key */
+            in.type = NVA_IN_LOAD_RESERVATION;
+            in.target = w->o.target;
+            for (unsigned j = i + 1; j < r->n_stored; j++)
+                if (r->disk[j].o.store == STORE_RESERVATION &&
+                    r->disk[j].o.vni == w->o.vni && mac_equal(&r->disk[j].o.mac, &w->o.mac))
+                    in.epoch = 0;
+            if (in.epoch)
+                rig_feed(r, &in);
+            break;
         }
     }
     for (unsigned i = 0; i < 64; i++)

@@ -26,7 +26,9 @@ static char dir[64], path[96];
 struct seen {
     struct store_vn vns[8];
     char extra[8][32];
-    uint32_t n_vns, n_epochs;
+    uint32_t n_vns, n_epochs, n_resvs;
+    struct store_epoch resv;
+    struct ip target;
     struct store_epoch epoch; /* the last one */
 };
 
@@ -48,11 +50,21 @@ on_epoch(void *ctx, const struct store_epoch *e)
     s->n_epochs++;
 }
 
+static void
+on_resv(void *ctx, const struct store_epoch *e, const struct ip *target)
+{
+    struct seen *s = ctx;
+    s->resv = *e;
+    s->target = *target;
+    s->n_resvs++;
+}
+
 static int
 try_open(struct store **s, struct seen *seen, uint64_t block, struct host_err *err)
 {
     struct store_conf conf = {.path = path, .epoch_block = block};
-    struct store_load load = {.vn = on_vn, .epoch = on_epoch, .ctx = seen};
+    struct store_load load = {
+        .vn = on_vn, .epoch = on_epoch, .reservation = on_resv, .ctx = seen};
     memset(seen, 0, sizeof(*seen));
     return store_open(s, &conf, &load, err);
 }
@@ -148,6 +160,16 @@ test_reopen(void **state)
     assert_int_equal(seen.n_vns + seen.n_epochs, 0);
     assert_true(store_put_vn(s, &red, &err) && store_put_vn(s, &blue, &err));
     assert_int_equal(result_of(s, store_put_epoch(s, &e, &err), NULL), 0);
+    struct ip target = ip_v4(0xc0000207);
+    struct store_epoch v = {5001, mac, 79, 12, 1234568}, gone = v;
+    gone.vni = 5002;
+    assert_true(store_put_reservation(s, &gone, &target, &err) != 0);
+    assert_true(store_del_reservation(s, 5002, &mac, &err) != 0);
+    assert_int_equal(
+        result_of(s, store_put_reservation(s, &v, &target, &err), NULL), 0);
+    v.epoch = 78; /* one per key, whichever came last */
+    assert_int_equal(
+        result_of(s, store_put_reservation(s, &v, &target, &err), NULL), 0);
     /* A maximum never falls. */
     e.epoch = 76;
     assert_int_equal(result_of(s, store_put_epoch(s, &e, &err), NULL), 0);
@@ -178,6 +200,10 @@ test_reopen(void **state)
     assert_int_equal(seen.vns[0].reply_mode, 2);
     assert_int_equal(seen.vns[1].mtu, 9000);
     assert_int_equal(seen.n_epochs, 1);
+    assert_int_equal(seen.n_resvs, 1);
+    assert_true(seen.resv.vni == 5001 && mac_equal(&seen.resv.mac, &mac) &&
+                seen.resv.epoch == 78 && seen.resv.migration == 12 &&
+                seen.resv.t_us == 1234568 && ip_equal(&seen.target, &target));
     assert_int_equal(seen.epoch.epoch, 77);
     assert_true(seen.epoch.migration == 0xfedcba9876543210);
     assert_int_equal(seen.epoch.t_us, 1234567);

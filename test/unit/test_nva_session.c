@@ -183,6 +183,50 @@ test_migration(void **state)
 
 /* A subscriber that has not acknowledged holds back the confirmation, not the answer.
  */
+/* The authority dies between the grant and the registration at that number. */
+static void
+test_migration_over_restart(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    rig_start(r);
+    rig_vn(r, 5000, "");
+    struct rig_nve *a = rig_nve(r, 0), *b = rig_nve(r, 1);
+    lisp_session_register_end(a->s);
+    lisp_session_register_end(b->s);
+    rig_register(r, a, 1, 5000, 1, 0, LISP_RT_F_CLAIM);
+    struct lisp_session_event *ev = rig_event(a, LISP_SEV_ACK);
+    uint64_t e1 = ev->epoch, id1 = ev->migration_id;
+    struct mac mac = rig_mac(1);
+    lisp_session_reserve(b->s, 2, 5000, &mac, 0, e1, 0xabcdef);
+    rig_run(r);
+    uint64_t e2 = rig_event(b, LISP_SEV_GRANT)->epoch;
+    rig_forget(r);
+    rig_kill(r);
+    rig_start(r);
+    rig_pass(r, 3000000);
+    assert_non_null(rig_event(a, LISP_SEV_UP));
+    r->migration = id1;
+    rig_register(r, a, 3, 5000, 1, e1, LISP_RT_F_REFRESH);
+    assert_int_equal(rig_event(a, LISP_SEV_ACK)->epoch, e1);
+    lisp_session_register_end(a->s);
+    rig_run(r);
+    ev = rig_event(a, LISP_SEV_RESERVED); /* told again */
+    assert_non_null(ev);
+    assert_true(ev->epoch == e2 && ip_equal(&ev->owner, &b->vtep));
+    /* Recovery holds up grants, not what was granted. */
+    assert_true(registry_recovering(nva_registry(r->n)));
+    r->migration = 0xabcdef;
+    rig_register(r, b, 4, 5000, 1, e2, 0);
+    ev = rig_event(b, LISP_SEV_ACK);
+    assert_non_null(ev);
+    assert_int_equal(ev->epoch, e2);
+    ev = rig_event(a, LISP_SEV_NOTIFY); /* and relays */
+    assert_non_null(ev);
+    assert_true(ip_equal(&ev->record.rlocs[0].owner, &b->vtep));
+    rig_free(r);
+}
+
 static void
 test_confirmation_waits(void **state)
 {
@@ -534,6 +578,7 @@ main(void)
         cmocka_unit_test(test_members_alone),
         cmocka_unit_test(test_endpoints),
         cmocka_unit_test(test_migration),
+        cmocka_unit_test(test_migration_over_restart),
         cmocka_unit_test(test_confirmation_waits),
         cmocka_unit_test(test_restart),
         cmocka_unit_test(test_recover_timeout),

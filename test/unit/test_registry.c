@@ -39,6 +39,7 @@ static struct {
         bool used;
         uint64_t epoch, migration_id;
     } epochs[KEYS];
+    struct mapping_rec resvs[KEYS]; /* epoch 0: none */
     bool known[N_NVE + 1];
     uint32_t n_vns, stall_id[64], n_stalled;
     uint64_t stall_hwm[64];
@@ -226,6 +227,9 @@ store(const struct registry_out *o)
         disk.epochs[k].migration_id = o->rec.migration_id;
         break;
     }
+    case REG_STORE_RESV:
+        disk.resvs[key_of(&o->rec)] = o->rec;
+        break;
     case REG_STORE_NVE:
         disk.known[atoi(o->name + 3)] = true;
         break;
@@ -703,7 +707,7 @@ test_reserved_foreign(void **state)
         assert_true(o.nve != f || o.type == REG_REGISTERED || o.type == REG_CONFIRM);
     reserve(2, 0, 1, 11);
     while (registry_output(R, &o))
-        assert_int_equal(o.type, REG_GRANT);
+        assert_true(o.type == REG_GRANT || o.type == REG_STORE);
 }
 
 static void
@@ -1136,6 +1140,8 @@ restart(void)
         if (disk.epochs[k].used)
             registry_load_epoch(R, vni_n(k / N_KEY), &mac, disk.epochs[k].epoch,
                 disk.epochs[k].migration_id, now);
+        if (disk.resvs[k].epoch)
+            registry_load_reservation(R, &disk.resvs[k], now);
     }
     for (uint32_t i = 1; i <= N_NVE; i++) {
         char name[16];
@@ -1146,6 +1152,50 @@ restart(void)
     disk.n_stalled = 0;
     registry_loaded(R, now);
     memset(S, 0, sizeof S);
+}
+
+/* The authority restarts between reservation and registration (K4, K7): the number
+ * holds, its id is still asked for, and the owner is told again. */
+static void
+test_reserved_restart(void **state)
+{
+    (void)state;
+    struct mapping_rec r1 = reg(1, rec_n(0, 1, 0), true)->rec;
+    reserve(2, 0, 1, 11);
+    struct mapping_rec r2 = rec_n(0, 1, answer()->rec.epoch);
+    reserve(3, 0, 1, 12);
+    struct mapping_rec r3 = rec_n(0, 1, answer()->rec.epoch);
+    r2.migration_id = 11;
+    for (int late = 0; late < 2; late++) {
+        restart();
+        for (uint32_t i = 1; i <= N_NVE; i++)
+            up(i);
+        run();
+        n_answers = 0;
+        if (late) { /* the target is quicker than the old owner */
+            r3.migration_id = 13;
+            assert_int_equal(reg(3, r3, false)->reason, REG_CONFLICT);
+            r3.migration_id = 12;
+            assert_int_equal(reg(3, r3, false)->type, REG_REGISTERED);
+            assert_int_equal(reg(1, r1, false)->reason, REG_STALE);
+            break;
+        }
+        registry_register(R, S[1].nve, 77, &r1, false, true, now);
+        assert_int_equal(answer()->type, REG_REGISTERED);
+        for (uint32_t i = 1; i <= N_NVE; i++)
+            registry_register_end(R, S[i].nve, now);
+        run();
+        told(1, 1, 3, r3.epoch, 12);
+        reserve(3, 0, 1, 12); /* asked again: its answer was lost */
+        assert_int_equal(answer()->rec.epoch, r3.epoch);
+    }
+    assert_int_equal(disk.resvs[key_of(&r3)].epoch, 0); /* done with */
+    for (uint32_t i = 1; i <= N_NVE; i++)
+        registry_register_end(R, S[i].nve, now);
+    run();
+    n_answers = 0;
+    assert_int_equal(reg(2, r2, false)->reason, REG_STALE); /* the older attempt */
+    assert_true(reg(1, rec_n(0, 1, 0), true)->rec.epoch > r3.epoch);
 }
 
 static void
@@ -1501,6 +1551,7 @@ main(void)
         T(test_reserve),
         T(test_reserved_notice),
         T(test_reserved_foreign),
+        T(test_reserved_restart),
         T(test_damping),
         T(test_stream),
         T(test_confirm),
