@@ -314,8 +314,10 @@ static const struct cli_column attachment_columns[] = {
     {"wildcard",   "WILDCARD", CLI_BOOL, true, NULL},
     {"unpublished",       "UNPUBLISHED", CLI_BOOL, true, NULL},
     {"waiting",       "WAITING", CLI_WAITING, true, NULL},
-    {"age_s", "AGE", CLI_SECONDS, false, NULL},
-    {"idle_left_s",       "IDLE-LEFT", CLI_SECONDS, false, NULL},
+    {"armed", "ARMED", CLI_BOOL, true, NULL},
+    {"target",       "TARGET", CLI_TEXT, true, NULL},
+    {"age_s",       "AGE", CLI_SECONDS, false, NULL},
+    {"idle_left_s",   "IDLE-LEFT", CLI_SECONDS, false, NULL},
     {0      },
 };
 static const struct cli_column tag_columns[] = {
@@ -339,8 +341,10 @@ static const struct cli_column mapping_columns[] = {
     {"epoch",   "EPOCH", CLI_NUMBER, false, NULL},
     {"stale",       "STALE", CLI_BOOL, true, NULL},
     {"tombstone",       "TOMBSTONE", CLI_BOOL, true, NULL},
-    {"frozen",   "FROZEN", CLI_BOOL, true, NULL},
-    {0      },
+    {"held",   "HELD", CLI_BOOL, true, NULL},
+    {"relay",       "RELAY", CLI_TEXT, true, NULL},
+    {"frozen",     "FROZEN", CLI_BOOL, true, NULL},
+    {0  },
 };
 static const struct cli_column port_columns[] = {
     {"port",      "PORT", CLI_NUMBER, false, NULL},

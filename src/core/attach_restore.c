@@ -366,6 +366,8 @@ edge_each_attachment(
             .epoch = a->epoch,
             .migration_id = a->migration_id,
             .age_us = now_us - a->since_us};
+        if (a->flags & (ATT_ARMED | ATT_HOLD))
+            v->armed = a->flags & ATT_HOLD ? 2 : 1;
         uint64_t end_us = timers_when(&e->timers, &a->timer);
         v->idle_left_us = end_us == TIMER_NEVER ? TIMER_NEVER
                           : end_us > now_us     ? end_us - now_us
@@ -383,6 +385,10 @@ edge_each_attachment(
         if (t->flags & ENTRY_LEARNED)
             v->learned = t->flags & ENTRY_QUIET ? 2 : 1;
         v->unpublished = t->flags & ENTRY_LOCAL && !(t->flags & ENTRY_PUBLISHED);
+        if (mapping_target(e, t->vni, &t->mac, &rec)) {
+            v->target = rec.owner;
+            v->reserved = rec.epoch;
+        }
         v->n_ips = t->n_ips;
         memcpy(v->ips, entry_ips(t), t->n_ips * sizeof *v->ips);
         if (t->flags & ENTRY_LOCAL &&

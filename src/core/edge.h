@@ -180,6 +180,9 @@ struct edge_att_view {
     uint32_t port, vsi, vni;
     uint8_t state, waiting, wildcard, unpublished, n_ips, pcp;
     uint8_t learned;                     /* K2: 1 learned, 2 and not heard of lately */
+    uint8_t armed;                       /* 1: prepared to emigrate (A5), 2: and its frames are away */
+    struct ip target;                    /* who has reserved its next epoch (K4), `reserved` */
+    uint64_t reserved;
     uint16_t vid, entry, n_entries;
     struct vsiid id;
     struct mac mac;

@@ -35,14 +35,17 @@ next_attachment(void *node, struct ctl_reader *r)
     struct edge_att_view v;
     while (edge_each_attachment(n->edge, &r->it, &v, n->now_us)) {
         char id[VSIID_STR];
-        json_t *row = json_pack("{s:s,s:s,s:s,s:o,s:i,s:o,s:o,s:i,s:i,s:o,s:b,s:b,s:i,s:f,s:f}",
+        json_t *row = json_pack("{s:s,s:s,s:s,s:o,s:i,s:o,s:o,s:i,s:i,s:o,s:b,s:b,s:i,s:f,s:f,s:o,s:b,s:b,s:o,s:o}",
             "port", port_name(n, v.port), "vsi", vsiid_str(&v.id, id), "state",
             att_state_str(v.state), "vn", vn_name(n, v.vni), "vni", (int)v.vni, "mac",
             v.wildcard && mac_is_none(&v.mac) ? json_null() : ctl_rows_mac(&v.mac), "ips",
             ctl_rows_ips(v.ips, v.n_ips), "vid", (int)v.vid, "pcp", (int)v.pcp, "epoch",
             ctl_rows_epoch(v.epoch), "wildcard", (int)v.wildcard, "unpublished",
             (int)v.unpublished, "waiting", (int)v.waiting, "age_s", ctl_rows_seconds(v.age_us),
-            "idle_left_s", ctl_rows_seconds(v.idle_left_us));
+            "idle_left_s", ctl_rows_seconds(v.idle_left_us), "migration",
+            ctl_rows_epoch(v.migration_id), "armed", v.armed != 0, "hold", v.armed == 2, "target",
+            ctl_rows_ip(&v.target), "reserved",
+            v.reserved ? ctl_rows_epoch(v.reserved) : json_null());
         if (ctl_rows_fits(r, row, keys))
             return row;
     }
@@ -73,12 +76,17 @@ next_mapping(void *node, struct ctl_reader *r)
     static const char *const keys[] = {"vni", "mac", "ip", "owner", NULL};
     struct edge_map_view v;
     char t[IP_STR];
+    static const struct ip none;
     while (edge_each_mapping(n->edge, &r->it, &v)) {
-        json_t *row = json_pack("{s:i,s:o,s:o,s:o,s:s,s:b,s:o,s:b,s:b}", "vni",
+        /* where its frames go on to: to who has published, or before that who reserved (D3) */
+        const struct ip *relay = !ip_is_none(&v.target) ? &v.target
+                                 : v.tomb && !v.local ? &v.rec.owner
+                                                      : &none;
+        json_t *row = json_pack("{s:i,s:o,s:o,s:o,s:s,s:b,s:o,s:b,s:b,s:b,s:o}", "vni",
             (int)v.rec.vni, "vn", vn_name(n, v.rec.vni), "mac", ctl_rows_mac(&v.rec.mac), "ips",
             ctl_rows_ips(v.rec.ips, v.rec.n_ips), "owner", ip_str(&v.rec.owner, t), "local",
             (int)v.local, "epoch", ctl_rows_epoch(v.rec.epoch), "stale", (int)v.stale, "tombstone",
-            (int)v.tomb);
+            (int)v.tomb, "held", (int)v.held, "relay", ctl_rows_ip(relay));
         if (ctl_rows_fits(r, row, keys))
             return row;
     }
