@@ -370,6 +370,19 @@ reserve(struct edge *e, uint32_t txn, uint32_t h)
     o->u.reg.want_epoch = 1;
 }
 
+/* Another claim came while the data plane worked. One of this NVE is the later one;
+ * from another NVE's number a claim that asks for one counts on (K4). */
+static bool
+still_ours(struct edge *e, uint32_t h)
+{
+    const struct entry *n = entry_at(e, h);
+    uint32_t holder = 0;
+    mapping_find(e, n->vni, &n->mac, NULL, NULL, &holder);
+    if (holder == 0 && n->flags & ENTRY_WANT)
+        entry_claim(e, h, 0, 0, 0);
+    return entry_resident(e, h);
+}
+
 static void
 publish_all(struct edge *e, uint32_t txn)
 {
@@ -384,6 +397,10 @@ publish_all(struct edge *e, uint32_t txn)
             reserve(e, txn, h);
         if (!plan->claim)
             continue;
+        if (!still_ours(e, h)) {
+            x->reg_status = -ESTALE;
+            continue;
+        }
         entry_publish(e, h, false);
         if (!(n->flags & ENTRY_PUBLISHED)) {
             n->flags |= ENTRY_WAITED;
@@ -727,9 +744,10 @@ attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
     } else if (t->kind == TICKET_REGISTER && (!is_final(status) || !waited)) {
         /* Nobody waits for the answer any more, and somebody else owns it: what is
          * known of the newer owner is asked for, and ends ours when it comes (E3). */
-        if (status == -EEXIST) /* another migration's number: its owner is the newer one */
-            mapping_local_back(e, n->vni, &n->mac, h,
-                mapping_epoch(e, n->vni, &n->mac) - 1, 0);
+        if (status ==
+            -EEXIST) /* another migration's number: its owner is the newer one */
+            mapping_local_back(
+                e, n->vni, &n->mac, h, mapping_epoch(e, n->vni, &n->mac) - 1, 0);
         if (status == -ESTALE || status == -EADDRINUSE || status == -EEXIST)
             ask(e, n->vni, &n->mac);
         timers_set(&e->timers, &n->timer, e->now_us + edge_set(e, SET_RETRY_US),
