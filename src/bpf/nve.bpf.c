@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Data plane of an NVE: `port` at the ingress of each server port, `overlay` at the
- * ingress of the one external vxlan device; the others are reached by tail call only.
+ * ingress of the one external vxlan device, `hold` where held frames come back from the
+ * daemon; the others are reached by tail call only.
  * Frames that are not admitted are counted by reason and dropped. TC_ACT_UNSPEC lets
  * other people's programs have what is not ours; TC_ACT_OK and TC_ACT_SHOT end it (tcx
  * knows no others). */
@@ -137,6 +138,7 @@ overlay_ingress(struct __sk_buff *skb)
     __u32 vtep[4] = {};
     __u32 zero = 0;
     __u16 type;
+    __u8 kind;
 
     n = counters_of(0);
     c = bpf_map_lookup_elem(&conf, &zero);
@@ -174,11 +176,28 @@ overlay_ingress(struct __sk_buff *skb)
     }
     if (!bpf_map_lookup_elem(&vns, &f.vni))
         return drop(n, DPC_DROP_NO_VN);
-    if (!to || to->kind != FDB_RELAY) /* D1: knowledge alone is no licence */
+    kind = to ? to->kind : NVE_NOWHERE;
+    if (kind & NVE_HELD) {
+        struct nve_hold *h = hold_of(to);
+        __u32 hops = NVE_TTL - tunnel.tunnel_ttl;
+
+        if (tunnel.tunnel_ttl > NVE_TTL) /* a foreign sender's own choice */
+            hops = 0;
+        if (h)
+            return hold_keep(skb, n, c, h, to->hold, false,
+                hops < NVE_HOPS_MAX ? hops : NVE_HOPS_MAX);
+        kind &= ~NVE_HELD;
+        if (kind == FDB_LOCAL) {
+            count_vsi(to->vsi, skb->len, true);
+            return send_port(skb, n, false, to->port, to->vid, to->pcp);
+        }
+    }
+    if (!to || kind != FDB_RELAY) /* D1: knowledge alone is no licence */
         return drop(n, DPC_DROP_SPLIT);
     if (tunnel.tunnel_ttl <= 1) /* D3: the last bound of a relay */
         return drop(n, DPC_DROP_TTL);
     n->c[DPC_RELAYED]++;
+    relayed_tell(skb, &f, key.mac, vtep);
     return send_overlay(
         skb, n, c, f.vni, to->vtep, tunnel.tunnel_ttl - 1, tunnel.tunnel_tos);
 }
@@ -195,6 +214,13 @@ int
 nve_overlay(struct __sk_buff *skb)
 {
     return overlay_ingress(skb);
+}
+
+SEC("tc")
+int
+nve_hold(struct __sk_buff *skb)
+{
+    return hold_release(skb);
 }
 
 SEC("tc")

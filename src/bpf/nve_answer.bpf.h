@@ -84,7 +84,7 @@ answer_may(struct nve_counters *n, const struct from *f, const struct nve_neigh 
     }
     mac_copy(key.mac, known->mac);
     place = bpf_map_lookup_elem(&fdb, &key);
-    if (place && place->kind == FDB_LOCAL && place->port == f->port &&
+    if (place && (place->kind & ~NVE_HELD) == FDB_LOCAL && place->port == f->port &&
         place->vid == f->vid && !vap_reflects(f)) {
         n->c[DPC_DROP_HAIRPIN]++;
         return ANSWER_NO;

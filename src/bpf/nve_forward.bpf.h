@@ -108,6 +108,85 @@ vap_reflects(const struct from *f)
     return vap && vap->reflect;
 }
 
+/* The slot of a held key if this frame must wait there, else NULL. While it drains a
+ * frame goes on by itself as soon as none is before it (K12). An entry whose slot was
+ * freed meanwhile is the copy that an older frame read: it holds nobody. */
+static __always_inline struct nve_hold *
+hold_of(const struct nve_fdb *to)
+{
+    __u32 slot = to->hold;
+    volatile struct nve_hold *h = bpf_map_lookup_elem(&holds, &slot);
+
+    if (!h || h->state == NVE_HOLD_FREE || h->state == NVE_HOLD_PASS)
+        return NULL;
+    if (h->state == NVE_HOLD_DRAIN && (__s64)(h->in - h->out - h->dropped) <= 0)
+        return NULL;
+    return (struct nve_hold *)h;
+}
+
+/* To the TAP, with the slot for a VLAN id and the hops so far for a priority. The frame
+ * is counted as being on its way before it is: who comes after it sees that. */
+static __always_inline int
+hold_keep(struct __sk_buff *skb, struct nve_counters *n, const struct nve_conf *c,
+    struct nve_hold *h, __u16 slot, bool tagged, __u16 hops)
+{
+    if (h->state == NVE_HOLD_REFUSE || !c->hold_ifindex)
+        return drop(n, DPC_DROP_HELD);
+    if (tagged && bpf_skb_vlan_pop(skb))
+        return drop(n, DPC_DROP_ERROR);
+    if (bpf_skb_vlan_push(skb, ETH_VLAN, hops << 12 | slot))
+        return drop(n, DPC_DROP_ERROR);
+    __sync_fetch_and_add(&h->in, 1);
+    n->c[DPC_HELD]++;
+    return bpf_redirect(c->hold_ifindex, 0);
+}
+
+/* Out of the TAP again: to where the FDB says by now. To be drained is the licence to
+ * go on into the overlay (D1); the hops of before bound it (D3). */
+static __always_inline int
+hold_release(struct __sk_buff *skb)
+{
+    __u32 zero = 0, slot = skb->vlan_tci & 0xfff, hops = skb->vlan_tci >> 12;
+    struct nve_counters *n = counters_of(0);
+    struct nve_fdb_key key = {};
+    struct nve_conf *c;
+    struct nve_hold *h;
+    struct nve_fdb *to;
+    __u8 kind;
+
+    c = bpf_map_lookup_elem(&conf, &zero);
+    h = bpf_map_lookup_elem(&holds, &slot);
+    if (!n || !c || !h || !slot || !skb->vlan_present)
+        return TC_ACT_SHOT;
+    key.vni = h->vni;
+    mac_copy(key.mac, h->mac);
+    to = bpf_map_lookup_elem(&fdb, &key);
+    kind = to ? to->kind & ~NVE_HELD : NVE_NOWHERE;
+    if (!to || kind == NVE_NOWHERE)
+        return drop(n, DPC_DROP_HELD);
+    if (kind == FDB_LOCAL) {
+        n->c[DPC_RELEASED]++;
+        count_vsi(to->vsi, skb->len, true);
+        return send_port(skb, n, true, to->port, to->vid, to->pcp);
+    }
+    if (hops >= NVE_HOPS_MAX)
+        return drop(n, DPC_DROP_TTL);
+    if (bpf_skb_vlan_pop(skb))
+        return drop(n, DPC_DROP_ERROR);
+    n->c[DPC_RELEASED]++;
+    return send_overlay(skb, n, c, key.vni, to->vtep, NVE_TTL - hops - 1, 0);
+}
+
+/* What the FDB sends elsewhere goes there while the key is held: this VM still runs
+ * where it was. Once it is drained the frames of before come first. */
+static __always_inline struct nve_hold *
+hold_of_local(const struct nve_fdb *to, __u8 kind)
+{
+    struct nve_hold *h = hold_of(to);
+
+    return h && kind != FDB_LOCAL && h->state != NVE_HOLD_DRAIN ? NULL : h;
+}
+
 /* Unicast of an admitted VSI (S4-42). */
 static __always_inline int
 forward_unicast(struct __sk_buff *skb, struct nve_counters *n, const struct nve_conf *c,
@@ -115,12 +194,25 @@ forward_unicast(struct __sk_buff *skb, struct nve_counters *n, const struct nve_
 {
     struct nve_fdb_key key = {.vni = f->vni};
     struct nve_fdb *to;
+    __u8 kind;
 
     mac_copy(key.mac, dst);
     to = bpf_map_lookup_elem(&fdb, &key);
     if (unlikely(!to))
         return unknown_mac(skb, n, f, dst);
-    if (to->kind == FDB_LOCAL) {
+    kind = to->kind;
+    if (unlikely(kind & NVE_HELD)) {
+        struct nve_hold *h;
+
+        kind &= ~NVE_HELD;
+        if (kind == NVE_NOWHERE)
+            return unknown_mac(skb, n, f, dst);
+        h = hold_of_local(to, kind);
+        if (h && (kind != FDB_LOCAL || to->port != f->port || to->vid != f->vid ||
+                     vap_reflects(f)))
+            return hold_keep(skb, n, c, h, to->hold, f->tagged, 0);
+    }
+    if (kind == FDB_LOCAL) {
         if (to->port == f->port && to->vid == f->vid) {
             if (!vap_reflects(f)) /* the TES has switched it already (K10) */
                 return drop(n, DPC_DROP_HAIRPIN);
@@ -134,5 +226,19 @@ forward_unicast(struct __sk_buff *skb, struct nve_counters *n, const struct nve_
     if (f->tagged && bpf_skb_vlan_pop(skb))
         return drop(n, DPC_DROP_ERROR);
     return send_overlay(skb, n, c, f->vni, to->vtep, NVE_TTL, 0);
+}
+
+/* The sender is to learn where the VM is now (D5); the data plane tells of it about
+ * once a second for each (sender, VM), whatever it relays. */
+static __always_inline void
+relayed_tell(
+    struct __sk_buff *skb, const struct from *f, const __u16 *dst, const __u32 *vtep)
+{
+    struct nve_ask ask = {.vni = f->vni, .type = DP_EV_RELAYED};
+
+    mac_copy(ask.mac, dst);
+    __builtin_memcpy(ask.ip, vtep, 16);
+    if (ask_may_at(meter_key_vtep(vtep), &ask, 1000 * MS, 1000 * MS))
+        event_send(skb, f, &ask);
 }
 #endif

@@ -10,7 +10,7 @@
 #include <linux/types.h>
 #include "core/dp.h"
 
-#define NVE_LAYOUT      1
+#define NVE_LAYOUT      2
 #define NVE_LOCALS      32 /* VAPs per chunk of a replication list */
 #define NVE_REMOTES     64 /* tunnel endpoints per chunk */
 #define NVE_CHUNKS      30 /* chunks per list: tail calls end at 33 */
@@ -18,11 +18,14 @@
 #define NVE_FRAME_MAX   2048 /* longest frame copied into an event */
 #define NVE_PORT_AT     4096 /* ifindexes below stand in an array too, for speed */
 #define NVE_TTL         64
+#define NVE_HOLDS       4095 /* slots + 1: a slot's number is a VLAN id, 0 is none */
+#define NVE_HOPS_MAX    15   /* what the four bits above it can say */
 
 struct nve_conf {
     __u32 vxlan_ifindex;
-    __u32 mtu_floor; /* no VN has a smaller MTU: no need to look */
-    __u32 filled;    /* user space: these maps were complete once */
+    __u32 mtu_floor;    /* no VN has a smaller MTU: no need to look */
+    __u32 filled;       /* user space: these maps were complete once */
+    __u32 hold_ifindex; /* the TAP of held frames; 0: nobody reads it now */
 };
 struct nve_port { /* ports: by ifindex */
     __u16 port;
@@ -52,12 +55,35 @@ struct nve_fdb_key {
     __u16 mac[3];
     __u16 pad;
 };
+/* `kind` of an entry whose frames are held has NVE_HELD set too: so the way of all
+ * others costs nothing for it. Only then `hold` is the slot. */
+#define NVE_HELD    0x80
+#define NVE_NOWHERE 3 /* more enum dp_fdb_kind: there is a hold and nothing else */
 struct nve_fdb {
     __u8 kind, pcp; /* enum dp_fdb_kind */
     __u16 vid;
-    __u16 port, pad;
+    __u16 port, hold;
     __u32 vsi; /* for its counters; 0: not known */
     __u8 vtep[16];
+};
+/* What became of a slot's frames (K12). `in` is added to by the programs, the others
+ * are the daemon's, which has the array mapped; in - out - dropped frames are on their
+ * way through the TAP and its buffer. Slot 0 holds the sums of the slots that were
+ * freed. */
+enum nve_hold_state {
+    NVE_HOLD_FREE,   /* as PASS; what still arrives at the TAP is dropped */
+    NVE_HOLD_KEEP,   /* all frames to the TAP */
+    NVE_HOLD_REFUSE, /* all dropped: nothing may be kept */
+    NVE_HOLD_DRAIN,  /* to the TAP as long as frames are on their way, else direct */
+    NVE_HOLD_PASS,   /* all direct; the slot is not given out again for a moment */
+};
+struct nve_hold {
+    __u64 in, out, dropped;
+    __u64 max_us; /* limits, for the daemon alone */
+    __u32 frames, octets;
+    __u32 vni;
+    __u16 mac[3];
+    __u8 state, pad[13]; /* enum nve_hold_state */
 };
 struct nve_neigh_key {
     __u32 vni;

@@ -40,6 +40,7 @@ MAP(asked, LRU_HASH, struct nve_ask, __u64, 1024, 0);
 MAP(meters, LRU_HASH, __u64, struct nve_meter, 1024, 0);
 MAP(counters, PERCPU_ARRAY, __u32, struct nve_counters, 256, 0);
 MAP(vsi_counters, PERCPU_ARRAY, __u32, struct nve_vsi_counters, 1024, 0);
+MAP(holds, ARRAY, __u32, struct nve_hold, NVE_HOLDS, BPF_F_MMAPABLE);
 MAP(jumps, PROG_ARRAY, __u32, __u32, NVE_N_JUMPS, 0);
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -150,9 +151,8 @@ meter_take(__u64 *tat, __u64 now, __u64 cost, __u64 burst)
 }
 
 static __always_inline struct nve_meter *
-meter_of(const struct from *f)
+meter_at(__u64 key)
 {
-    __u64 key = f->vsi ? f->vsi : 1ull << 32 | (__u64)f->port << 16 | f->vid;
     struct nve_meter *m = bpf_map_lookup_elem(&meters, &key);
 
     if (!m) {
@@ -164,14 +164,33 @@ meter_of(const struct from *f)
     return m;
 }
 
+/* Whose it is: a VSI's, a wildcard VAP's, a tunnel endpoint's. */
+static __always_inline __u64
+meter_key(const struct from *f)
+{
+    return f->vsi ? f->vsi : 1ull << 32 | (__u64)f->port << 16 | f->vid;
+}
+
+static __always_inline __u64
+meter_key_vtep(const __u32 *ip)
+{
+    return 2ull << 32 | (ip[0] ^ ip[1] ^ ip[2] ^ ip[3]);
+}
+
+static __always_inline struct nve_meter *
+meter_of(const struct from *f)
+{
+    return meter_at(meter_key(f));
+}
+
 #define MS           1000000ull
 #define UPCALL_COST  (10 * MS)  /* 100 events a second from one VSI ... */
 #define UPCALL_BURST (500 * MS) /* ... 50 at once */
 
 /* May an event of this kind about this key go up now? First the key, without making an
- * entry, then the VSI: a VM that asks for random addresses fills no table. */
+ * entry, then its author: a VM that asks for random addresses fills no table. */
 static __always_inline bool
-ask_may(const struct from *f, const struct nve_ask *ask, __u64 cost, __u64 burst)
+ask_may_at(__u64 meter, const struct nve_ask *ask, __u64 cost, __u64 burst)
 {
     __u64 now = bpf_ktime_get_ns(), first;
     __u64 *tat = bpf_map_lookup_elem(&asked, ask);
@@ -179,7 +198,7 @@ ask_may(const struct from *f, const struct nve_ask *ask, __u64 cost, __u64 burst
 
     if (tat && *tat + cost > now)
         return false;
-    m = meter_of(f);
+    m = meter_at(meter);
     if (m && !meter_take(&m->upcall, now, UPCALL_COST, UPCALL_BURST))
         return false;
     if (tat)
@@ -187,6 +206,12 @@ ask_may(const struct from *f, const struct nve_ask *ask, __u64 cost, __u64 burst
     first = (now > burst ? now - burst : 0) + cost;
     bpf_map_update_elem(&asked, ask, &first, BPF_ANY);
     return true;
+}
+
+static __always_inline bool
+ask_may(const struct from *f, const struct nve_ask *ask, __u64 cost, __u64 burst)
+{
+    return ask_may_at(meter_key(f), ask, cost, burst);
 }
 
 static __always_inline void
@@ -203,15 +228,16 @@ event_fill(
 }
 
 /* The frame goes along where it fits: core holds the first ones (K18) and reads ARP, ND
- * and DHCP itself. A full ring loses the event; the sender asks again. */
+ * and DHCP itself. Of a relayed one the addresses say all. A full ring loses the event;
+ * the sender asks again. */
 static __always_inline void
 event_send(struct __sk_buff *skb, const struct from *f, const struct nve_ask *ask)
 {
     struct nve_event *ev;
     __u32 len = skb->len, copy = len;
-    bool gso = skb->gso_size != 0;
+    bool head = skb->gso_size || ask->type == DP_EV_RELAYED;
 
-    if (len > NVE_FRAME_MAX || gso) {
+    if (len > NVE_FRAME_MAX || head) {
         len = NVE_FRAME_MAX + 1;
         copy = 14;
     }

@@ -51,3 +51,14 @@ test_overlay(struct __sk_buff *skb)
     test_clear(skb);
     return overlay_ingress(skb);
 }
+
+/* cb: 0 TCI: slot and hops */
+SEC("tc")
+int
+test_hold(struct __sk_buff *skb)
+{
+    if (test_tag(skb, 0x8100, skb->cb[0]))
+        return -1;
+    test_clear(skb);
+    return hold_release(skb);
+}

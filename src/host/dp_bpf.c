@@ -157,6 +157,8 @@ dp_remove_old(struct dp_bpf *dp)
         snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
         tc_link_path(keep, sizeof(keep), dir, "", dp->vxlan);
         ours |= !strcmp(path, keep);
+        tc_link_path(keep, sizeof(keep), dir, "", dp->hold_dev);
+        ours |= !strcmp(path, keep);
         for (uint32_t i = 1; !ours && i < dp->max_ports; i++) {
             if (!dp->ports[i].bound)
                 continue;
@@ -258,7 +260,8 @@ fds_keep(struct dp_bpf *dp, struct nve_bpf *skel)
     dp->prog_port = fcntl(bpf_program__fd(skel->progs.nve_port), F_DUPFD_CLOEXEC, 3);
     dp->prog_overlay =
         fcntl(bpf_program__fd(skel->progs.nve_overlay), F_DUPFD_CLOEXEC, 3);
-    return dp->prog_port < 0 || dp->prog_overlay < 0 ? -errno : 0;
+    dp->prog_hold = fcntl(bpf_program__fd(skel->progs.nve_hold), F_DUPFD_CLOEXEC, 3);
+    return dp->prog_port < 0 || dp->prog_overlay < 0 || dp->prog_hold < 0 ? -errno : 0;
 }
 
 static int
@@ -344,7 +347,7 @@ dp_bpf_open(const struct dp_bpf_conf *conf, struct dp_bpf **out, struct host_err
     if (!dp)
         return -ENOMEM;
     memset(&dp->fd, 0xff, sizeof(dp->fd));
-    dp->prog_port = dp->prog_overlay = -1;
+    dp->prog_port = dp->prog_overlay = dp->prog_hold = -1;
     dp->packet_sock = dp->udp4_sock = dp->udp6_sock = -1;
     snprintf(dp->dir, sizeof(dp->dir), "%s", conf->pin_dir);
     snprintf(dp->vxlan, sizeof(dp->vxlan), "%s", conf->vxlan);
@@ -371,6 +374,8 @@ dp_bpf_open(const struct dp_bpf_conf *conf, struct dp_bpf **out, struct host_err
         goto fail;
     dp->ports = calloc(dp->max_ports, sizeof(*dp->ports));
     rc = dp->ports ? start(dp, err) : -ENOMEM;
+    if (!rc)
+        rc = dp_hold_start(dp, conf, err);
     if (rc)
         goto fail;
     log_note("dp", "maps=%s swap=%s", base_name(dp->maps_dir),
@@ -394,6 +399,7 @@ dp_bpf_close(struct dp_bpf *dp)
 {
     if (!dp)
         return;
+    dp_hold_stop(dp);
     dp_sync_free(dp);
     ring_buffer__free(dp->ring);
     netlink_close(dp->nl);
@@ -403,6 +409,7 @@ dp_bpf_close(struct dp_bpf *dp)
     fd_close(dp->fd.names);
     fd_close(dp->prog_port);
     fd_close(dp->prog_overlay);
+    fd_close(dp->prog_hold);
     fd_close(dp->packet_sock);
     fd_close(dp->udp4_sock);
     fd_close(dp->udp6_sock);
@@ -483,6 +490,7 @@ dp_bpf_counters(struct dp_bpf *dp, uint64_t out[DPC_N])
     memset(out, 0, DPC_N * sizeof(out[0]));
     for (uint32_t i = 0; !rc && i < dp->max_ports; i++)
         rc = counters_add(dp, i, out);
+    out[DPC_DROP_HELD] += dp_hold_dropped(dp);
     return rc;
 }
 
@@ -490,6 +498,8 @@ int
 dp_bpf_port_counters(struct dp_bpf *dp, uint32_t port, uint64_t out[DPC_N])
 {
     memset(out, 0, DPC_N * sizeof(out[0]));
+    if (!port) /* most of them; whence each was is not remembered */
+        out[DPC_DROP_HELD] = dp_hold_dropped(dp);
     return port < dp->max_ports ? counters_add(dp, port, out) : -EINVAL;
 }
 

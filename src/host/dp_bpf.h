@@ -16,6 +16,7 @@
 #include "host/error.h"
 
 struct dp_bpf;
+struct loop;
 struct dp_bpf_conf {
     const char *pin_dir; /* a bpffs outside /sys, e.g. /run/berth/bpf (K21) */
     bool mount;          /* mount a bpffs there if there is none; else -ENODEV */
@@ -28,6 +29,11 @@ struct dp_bpf_conf {
     uint32_t max_ports, max_vsis, max_vaps, max_fdb, max_neigh, max_vns, max_chunks,
         max_vteps, max_neg;
     uint32_t events_size; /* octets of the event ring, a power of two */
+    /* Held frames (K12): from this loop; NULL: the caller calls dp_bpf_hold_turn. */
+    struct loop *loop;
+    const char
+        *hold_dev; /* name of their TAP; NULL: that of the vxlan device and "h" */
+    uint64_t hold_octets; /* kept for all VMs together; 0: 256 MiB */
 };
 /* Loads the programs, reuses pinned maps of the same layout. With another layout found,
  * the old programs go on forwarding until SYNC_END, then all are swapped (K15).
@@ -69,4 +75,19 @@ struct dp_bpf_vsi {
     uint64_t tx_frames, tx_octets; /* unicast to the VSI; GSO frames count once */
 };
 int dp_bpf_vsi_counters(struct dp_bpf *dp, uint32_t vsi, struct dp_bpf_vsi *out);
+
+/* Holds now, for people: *it from 0; false: no more. kept = released + dropped + those
+ * on their way, of which `frames` wait. */
+struct dp_bpf_hold {
+    uint32_t vni;
+    struct mac mac;
+    bool draining;
+    uint32_t frames;
+    uint64_t octets, oldest_us; /* waiting; the age of the first */
+    uint64_t kept, released, dropped;
+};
+bool dp_bpf_holds(const struct dp_bpf *dp, uint32_t *it, struct dp_bpf_hold *out);
+/* Without a loop: reads, drops, writes back what is due; when to call again (see
+ * host/hold.h), at the latest. */
+uint64_t dp_bpf_hold_turn(struct dp_bpf *dp);
 #endif

@@ -59,8 +59,8 @@ dp_detach(struct dp_bpf *dp, const char *name, uint32_t ifindex)
     tc_link_detach(path, ifindex);
 }
 
-static bool
-attached(struct dp_bpf *dp, const char *name, uint32_t ifindex)
+bool
+dp_attached(struct dp_bpf *dp, const char *name, uint32_t ifindex)
 {
     char path[PATH_MAX];
 
@@ -180,7 +180,7 @@ dp_bpf_check(struct dp_bpf *dp, struct host_err *err)
     }
     if (dp->waiting)
         return rc ? rc : repairs;
-    if (!rc && !attached(dp, dp->vxlan, ifindex)) {
+    if (!rc && !dp_attached(dp, dp->vxlan, ifindex)) {
         rc = dp_attach(dp, dp->vxlan, ifindex, dp->prog_overlay, err);
         repairs++;
     }
@@ -197,11 +197,15 @@ dp_bpf_check(struct dp_bpf *dp, struct host_err *err)
             }
             continue;
         }
-        if (ifindex == p->ifindex && attached(dp, p->name, ifindex))
+        if (ifindex == p->ifindex && dp_attached(dp, p->name, ifindex))
             continue;
         rc = dp_bpf_bind(dp, i, p->name, err);
         log_warn("dp", "dev=%s program put back rc=%d", p->name, rc);
         repairs++;
     }
-    return rc ? rc : repairs;
+    if (!rc) {
+        rc = dp_hold_check(dp, err);
+        repairs += rc > 0;
+    }
+    return rc < 0 ? rc : repairs;
 }

@@ -106,7 +106,8 @@ on_sample(void *ctx, void *data, size_t size)
     ev.vni = in->vni;
     memcpy(ev.dst.b, in->frame, 6);
     memcpy(ev.src.b, in->frame + 6, 6);
-    if (ev.type == DP_EV_MISS_IP || ev.type == DP_EV_SNOOP || ev.type == DP_EV_ND)
+    if (ev.type == DP_EV_MISS_IP || ev.type == DP_EV_SNOOP || ev.type == DP_EV_ND ||
+        ev.type == DP_EV_RELAYED)
         memcpy(ev.ip.b, in->ip, 16);
     if (in->size <= NVE_FRAME_MAX && sizeof(*in) + in->size <= size) {
         memcpy(frame, in->frame, in->size); /* the ring is read-only here */
@@ -288,6 +289,11 @@ dp_frame_send(struct dp_bpf *dp, const struct dp_op *op)
         return send_group(dp, op);
     memcpy(key.mac, p, 6);
     if (bpf_map_lookup_elem(dp->fd.fdb, &key, &to))
+        return -EHOSTUNREACH;
+    if (dp_hold_frame(dp, &to, p, op->u.frame.size))
+        return 0;
+    to.kind &= (uint8_t)~NVE_HELD;
+    if (to.kind == NVE_NOWHERE)
         return -EHOSTUNREACH;
     if (to.kind == FDB_LOCAL)
         return send_port(dp, op, to.port, to.vid, to.pcp);

@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <limits.h>
 #include "host/dp_bpf.h"
+#include "host/loop.h"
 #include "bpf/nve_maps.h"
 
 /* Maps that outlive the daemon, by their names in the object. */
@@ -13,7 +14,7 @@
 #define NVE_MAPS(X)                                                                    \
     X(conf) X(ports) X(port_at) X(ifindexes) X(vsis) X(vaps) X(fdb) X(neigh) X(vns)    \
     X(locals) X(remotes) X(vteps) X(neg) X(asked) X(meters) X(counters)                \
-    X(vsi_counters) X(events)
+    X(vsi_counters) X(events) X(holds)
 /* clang-format on */
 
 struct dp_port { /* slot of a port number, in memory only */
@@ -38,7 +39,7 @@ struct dp_bpf {
 #undef X
         int names;
     } fd;
-    int prog_port, prog_overlay;
+    int prog_port, prog_overlay, prog_hold;
     char jumps[32];        /* name of the pin of our programs' jump table */
     struct dp_port *ports; /* max_ports slots */
     struct dp_sync *sync;
@@ -48,6 +49,15 @@ struct dp_bpf {
     void *ctx;
     unsigned events, max_events;
     int packet_sock, udp4_sock, udp6_sock;
+    /* dp_bpf_hold.c */
+    struct loop *loop;
+    struct loop_watch *hold_watch;
+    struct loop_timer *hold_timer;
+    struct loop_call hold_call;
+    struct hold *hold;      /* NULL: this host has no TAP */
+    struct nve_hold *holds; /* the map */
+    uint32_t hold_ifindex;
+    char hold_dev[IF_NAMESIZE];
 };
 
 /* dp_bpf_attach.c */
@@ -55,6 +65,7 @@ int dp_link_check(struct dp_bpf *dp, uint32_t *ifindex, struct host_err *err);
 int dp_attach(struct dp_bpf *dp, const char *name, uint32_t ifindex, int prog,
     struct host_err *err);
 void dp_detach(struct dp_bpf *dp, const char *name, uint32_t ifindex);
+bool dp_attached(struct dp_bpf *dp, const char *name, uint32_t ifindex);
 int dp_attach_all(struct dp_bpf *dp); /* the overlay and every bound port */
 
 /* dp_bpf_ops.c */
@@ -89,6 +100,7 @@ enum dp_table {
     DP_T_FDB,
     DP_T_NEIGH,
     DP_T_MEMBER,
+    DP_T_HOLD,
     DP_N_TABLES
 };
 struct dp_member_key {
@@ -98,12 +110,28 @@ struct dp_member_key {
 int dp_sync_begin(struct dp_bpf *dp);
 void dp_sync_note(struct dp_bpf *dp, enum dp_table t, const void *key, bool wanted);
 int dp_sync_end(struct dp_bpf *dp);
+bool dp_sync_noted(const struct dp_bpf *dp, enum dp_table t, const void *key);
 void dp_sync_free(struct dp_bpf *dp);
 int dp_vap_del(struct dp_bpf *dp, uint32_t port, uint16_t vid);
 int dp_member_del(struct dp_bpf *dp, uint32_t vni, const struct ip *vtep);
 /* All keys (and values, unless vals is NULL) of a hash; the caller frees both. */
 int dp_dump(int fd, uint32_t key_size, uint32_t val_size, uint8_t **keys,
     uint8_t **vals, uint32_t *n);
+
+/* dp_bpf_hold.c. An FDB entry keeps its hold whatever is put there or taken away. */
+int dp_hold_start(
+    struct dp_bpf *dp, const struct dp_bpf_conf *conf, struct host_err *err);
+void dp_hold_stop(struct dp_bpf *dp);
+int dp_hold_check(struct dp_bpf *dp, struct host_err *err); /* 1: repaired */
+int dp_hold_set(struct dp_bpf *dp, const struct dp_op *op);
+int dp_hold_del(struct dp_bpf *dp, const struct dp_op *op);
+int dp_hold_prune(struct dp_bpf *dp, uint32_t *gone);
+bool dp_hold_frame(
+    struct dp_bpf *dp, const struct nve_fdb *to, const uint8_t *p, size_t size);
+uint64_t dp_hold_dropped(const struct dp_bpf *dp);
+int dp_fdb_put(
+    struct dp_bpf *dp, const struct nve_fdb_key *key, const struct nve_fdb *val);
+int dp_fdb_del(struct dp_bpf *dp, const struct nve_fdb_key *key);
 
 /* dp_bpf_frame.c */
 int dp_frame_send(struct dp_bpf *dp, const struct dp_op *op);

@@ -99,6 +99,7 @@ dp_floor_write(struct dp_bpf *dp, uint32_t floor)
     c.vxlan_ifindex = dp->vxlan_ifindex;
     c.mtu_floor = floor;
     c.filled = !dp->waiting;
+    c.hold_ifindex = dp->hold_ifindex;
     return dp_put(dp->fd.conf, &zero, &c, sizeof(c));
 }
 
@@ -205,8 +206,9 @@ vsi_set(struct dp_bpf *dp, const struct dp_op *op)
     mac_put(place.mac, &op->u.vsi.mac);
     dp_sync_note(dp, DP_T_VSI, &key, true);
     rc = dp_put(dp->fd.vsis, &key, &val, sizeof(val));
-    if (rc || bpf_map_lookup_elem(dp->fd.fdb, &place, &fdb) || fdb.kind != FDB_LOCAL ||
-        fdb.port != key.port || fdb.vid != key.vid)
+    if (rc || bpf_map_lookup_elem(dp->fd.fdb, &place, &fdb) ||
+        (fdb.kind & ~NVE_HELD) != FDB_LOCAL || fdb.port != key.port ||
+        fdb.vid != key.vid)
         return rc;
     fdb.vsi = val.vsi;
     return dp_put(dp->fd.fdb, &place, &fdb, sizeof(fdb));
@@ -244,7 +246,7 @@ fdb_set(struct dp_bpf *dp, const struct dp_op *op)
         memcpy(val.vtep, op->u.fdb.vtep.b, 16);
     }
     dp_sync_note(dp, DP_T_FDB, &key, true);
-    return dp_put(dp->fd.fdb, &key, &val, sizeof(val));
+    return dp_fdb_put(dp, &key, &val);
 }
 
 static int
@@ -254,7 +256,7 @@ fdb_del(struct dp_bpf *dp, const struct dp_op *op)
 
     mac_put(key.mac, &op->u.fdb.mac);
     dp_sync_note(dp, DP_T_FDB, &key, false);
-    return dp_del(dp->fd.fdb, &key);
+    return dp_fdb_del(dp, &key);
 }
 
 static int
@@ -406,8 +408,9 @@ dp_bpf_apply(struct dp_bpf *dp, const struct dp_op *op)
     case DP_NEG_DEL:
         return neg_op(dp, op);
     case DP_HOLD_SET:
+        return dp_hold_set(dp, op);
     case DP_HOLD_DEL:
-        return 0;
+        return dp_hold_del(dp, op);
     case DP_FRAME:
         return dp_frame_send(dp, op);
     case DP_N_OPS:

@@ -27,6 +27,7 @@ static const uint32_t key_sizes[DP_N_TABLES] = {
     [DP_T_FDB] = sizeof(struct nve_fdb_key),
     [DP_T_NEIGH] = sizeof(struct nve_neigh_key),
     [DP_T_MEMBER] = sizeof(struct dp_member_key),
+    [DP_T_HOLD] = sizeof(struct nve_fdb_key),
 };
 
 void
@@ -78,8 +79,8 @@ static int (*cmp_of(enum dp_table t))(const void *, const void *)
     return key_sizes[t] == 4 ? cmp_4 : key_sizes[t] == 12 ? cmp_12 : cmp_20;
 }
 
-static bool
-noted(const struct dp_bpf *dp, enum dp_table t, const void *key)
+bool
+dp_sync_noted(const struct dp_bpf *dp, enum dp_table t, const void *key)
 {
     const struct note_table *n = &dp->sync->t[t];
 
@@ -207,13 +208,15 @@ prune(struct dp_bpf *dp, enum dp_table t, int fd, uint32_t val_size, uint32_t *g
     for (uint32_t i = 0; !rc && i < n; i++) {
         const void *key = keys + (size_t)i * key_sizes[t];
 
-        if (noted(dp, t, key))
+        if (dp_sync_noted(dp, t, key))
             continue;
         (*gone)++;
         if (t == DP_T_VAP) {
             const struct nve_vap_key *vap = key;
 
             rc = dp_vap_del(dp, vap->port, vap->vid);
+        } else if (t == DP_T_FDB) {
+            rc = dp_fdb_del(dp, key); /* may still be held */
         } else {
             rc = dp_del(fd, key);
         }
@@ -234,7 +237,7 @@ prune_ports(struct dp_bpf *dp, uint32_t *gone)
         uint32_t port = p->port, ifindex;
 
         memcpy(&ifindex, keys + i * 4, 4);
-        if (noted(dp, DP_T_PORT, &port) &&
+        if (dp_sync_noted(dp, DP_T_PORT, &port) &&
             (!dp->ports[port].ifindex || dp->ports[port].ifindex == ifindex))
             continue;
         (*gone)++;
@@ -291,7 +294,7 @@ prune_remotes(struct dp_bpf *dp, uint32_t *gone)
             struct dp_member_key m = {.vni = key->vni};
 
             memcpy(m.ip, c->e[j], 16);
-            if (noted(dp, DP_T_MEMBER, &m))
+            if (dp_sync_noted(dp, DP_T_MEMBER, &m))
                 continue;
             (*gone)++;
             if (dp_list_del(&l, key->vni, c->e[j]) < 0)
@@ -396,6 +399,8 @@ dp_sync_end(struct dp_bpf *dp)
         rc = prune(dp, DP_T_VSI, dp->fd.vsis, sizeof(struct nve_vsi), &gone);
     if (!rc)
         rc = prune(dp, DP_T_VAP, dp->fd.vaps, sizeof(struct nve_vap), &gone);
+    if (!rc)
+        rc = dp_hold_prune(dp, &gone);
     if (!rc)
         rc = prune(dp, DP_T_FDB, dp->fd.fdb, sizeof(struct nve_fdb), &gone);
     if (!rc)

@@ -509,7 +509,7 @@ dp_start(struct app *a, struct host_err *err)
         .local = a->conf.vtep, .zero_csum = !a->conf.overlay.checksum,
         .max_ports = a->conf.tables.ports, .max_vsis = a->conf.tables.attachments,
         .max_fdb = a->conf.tables.mappings, .max_neigh = 2 * a->conf.tables.mappings,
-        .max_vns = a->conf.tables.vns, .max_vteps = a->conf.tables.vteps};
+        .max_vns = a->conf.tables.vns, .max_vteps = a->conf.tables.vteps, .loop = a->loop};
     return dp_bpf_open(&conf, &a->dp, err);
 }
 
