@@ -175,6 +175,9 @@ test_pieces(void **state)
             assert_int_equal(got, want++);
         assert_true(++turns < 100);
     }
+    hold_turn(h, now); /* those of the last round met the hold a moment before */
+    while ((got = back(a)) >= 0)
+        assert_int_equal(got, want++);
     assert_int_equal(want, sent);
     assert_true(turns >= 4);
 }
