@@ -404,6 +404,21 @@ arp_probe(struct edge *e, uint32_t vni, const struct ip *ip)
 }
 
 void
+arp_ask(
+    struct edge *e, const struct mapping_place *at, uint32_t vni, const struct ip *ip)
+{
+    uint8_t p[REPLY_SIZE];
+    struct arp_agent *a = e->arp;
+    struct ip none = ip_v4(0);
+    if (!token_take(e))
+        return;
+    uint32_t size = ip_is_v4(ip)
+                        ? arp_build(p, &at->mac, ARP_REQUEST, &a->mac, &none, NULL, ip)
+                        : ns_build(p, a, ip);
+    frame_emit(e, at->port, at->vid, at->pcp, vni, p, size);
+}
+
+void
 arp_announce(struct edge *e, uint32_t vni, const struct ip *ip, const struct mac *mac)
 {
     static const struct mac broadcast = {
@@ -510,9 +525,8 @@ miss_ip(struct edge *e, const struct dp_event *ev)
 static void
 miss_mac(struct edge *e, const struct dp_event *ev)
 {
-    if (mac_is_group(&ev->dst) || mac_is_none(&ev->dst) ||
-        mac_equal(&ev->dst, &e->arp->mac))
-        return; /* the answer to a probe of ours has been snooped */
+    if (mac_is_group(&ev->dst) || mac_is_none(&ev->dst))
+        return;
     if (!mapping_find(e, ev->vni, &ev->dst, NULL, NULL, NULL))
         ask(e, ev, &ev->dst, NULL);
     else if (ev->frame) /* the mapping overtook the report */
@@ -598,6 +612,13 @@ snoop(struct edge *e, const struct dp_event *ev, struct arp_learned *l)
     return true;
 }
 
+static bool
+told_us(const struct dp_event *ev, struct arp_learned *l)
+{
+    *l = (struct arp_learned){.vni = ev->vni};
+    return ev->port && claim_read(ev->frame, ev->size, &l->mac, &l->ip);
+}
+
 bool
 arp_event(struct edge *e, const struct dp_event *ev, struct arp_learned *l)
 {
@@ -606,6 +627,8 @@ arp_event(struct edge *e, const struct dp_event *ev, struct arp_learned *l)
     switch ((enum dp_event_type)ev->type) {
     case DP_EV_MISS_MAC:
         edge_count(e, EDGEC_MISSES);
+        if (mac_equal(&ev->dst, &e->arp->mac)) /* to a probe of ours; snooped already */
+            return told_us(ev, l);
         miss_mac(e, ev);
         break;
     case DP_EV_MISS_IP:
@@ -674,7 +697,8 @@ arp_unknown(struct edge *e, uint32_t vni, const struct mac *mac, const struct ip
         return;
     }
     ask_at(e->arp, h)->denied = 1;
-    timers_set(&e->timers, &ask_at(e->arp, h)->timer, e->now_us + LATE_US, TIMER_ARP_ASK, h);
+    timers_set(
+        &e->timers, &ask_at(e->arp, h)->timer, e->now_us + LATE_US, TIMER_ARP_ASK, h);
 }
 
 void

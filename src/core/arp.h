@@ -19,7 +19,7 @@ void arp_timer(struct edge *e, uint32_t kind, uint32_t ref);
 /* The data plane reports (DP_EV_MISS_MAC, MISS_IP, SNOOP, ND; others are ignored). true: a
  * VSI's address was learned and stands in mapping; attach registers (vni, mac) again. */
 struct arp_learned {
-    uint32_t vni, att;
+    uint32_t vni, att;                   /* att 0: the answer to arp_ask, from (port, vid) of ev */
     struct mac mac;
     struct ip ip;
 };
@@ -34,6 +34,10 @@ void arp_session(struct edge *e, bool up);          /* up: asks again what is pe
 /* The authority asks who has this IP (K8): asks the local VSIs of the VN whose addresses are
  * not known, rate limited; their answers come back as DP_EV_SNOOP. */
 void arp_probe(struct edge *e, uint32_t vni, const struct ip *ip);
+/* Asks one VM behind (port, vid) for an address of its own, rate limited; its answer is
+ * told by arp_event with att = 0 (RFC 9135 7.1). */
+void arp_ask(struct edge *e, const struct mapping_place *at, uint32_t vni,
+    const struct ip *ip);
 /* The MAC behind an IP changed: local VMs that were told the old one are told (F18, K18). */
 void arp_announce(struct edge *e, uint32_t vni, const struct ip *ip, const struct mac *mac);
 void arp_vn_gone(struct edge *e, uint32_t vni);

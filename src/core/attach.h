@@ -66,6 +66,9 @@ void attach_lost(struct edge *e, uint32_t entry);
 void attach_publish(struct edge *e, uint32_t entry);
 /* DP_EV_LEARN behind a wildcard VAP (K2). */
 void attach_learn(struct edge *e, const struct dp_event *ev);
+/* A VM behind the port and tag of `ev` answered arp_ask: the MAC is learned there now. */
+void attach_answered(struct edge *e, const struct dp_event *ev, const struct mac *mac,
+    const struct ip *ip);
 
 /* Restart: a record; what the records are then made of, in the data plane and mapping. */
 bool attach_restore(struct edge *e, const uint8_t *bytes, uint16_t size,

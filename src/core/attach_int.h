@@ -106,6 +106,14 @@ struct refused {
     struct mac mac;
     uint64_t until_us;
 };
+#define PROBED_N 64                      /* a newer one overwrites: it is probed again */
+struct probed {
+    uint32_t vni, port;
+    uint16_t vid;
+    struct mac mac;
+    uint8_t answered;
+    uint64_t until_us;
+};
 struct attach {
     struct pool atts, entries, vaps, txns;
     struct map by_id, by_key, by_vap;
@@ -113,6 +121,7 @@ struct attach {
     uint32_t term_head, term_tail;
     uint32_t n_nonce;
     struct refused refused[REFUSED_N];   /* learned, but another NVE's VSI was signalled with it */
+    struct probed probed[PROBED_N];      /* learned, and known at another NVE: is it here? */
 };
 struct att_key {
     uint32_t vni;

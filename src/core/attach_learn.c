@@ -9,7 +9,10 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "core/arp.h"
 #include "core/attach_int.h"
+
+#define PROBE_US 1000000
 
 #define QUIET_SHARE 8 /* the second time is an eighth of the first */
 
@@ -174,6 +177,62 @@ learn_refused(struct edge *e, uint32_t h, const struct ip *holder)
     learn_drop(e, h);
 }
 
+static struct probed *
+probed_at(const struct edge *e, uint32_t vni, const struct mac *mac)
+{
+    uint8_t k[10];
+    memcpy(k, &vni, 4);
+    memcpy(k + 4, mac->b, 6);
+    return &e->att->probed[map_hash(&e->att->by_key, k, sizeof k) % PROBED_N];
+}
+
+static bool
+is_probed(const struct edge *e, const struct probed *p, uint32_t vni,
+    const struct dp_event *ev, const struct mac *mac)
+{
+    return p->vni == vni && mac_equal(&p->mac, mac) && p->port == ev->port &&
+           p->vid == ev->vid && e->now_us < p->until_us;
+}
+
+/* Another NVE has it: true while it is not certain that it is here. Where no address of
+ * it is known nothing can be asked, and the authority stops those that claim in turns
+ * (E5). */
+static bool
+in_doubt(struct edge *e, uint32_t vni, const struct dp_event *ev)
+{
+    struct mapping_rec rec;
+    uint32_t holder = 0;
+    if (!mapping_find(e, vni, &ev->src, NULL, &rec, &holder) || holder || !rec.n_ips)
+        return false;
+    struct probed *p = probed_at(e, vni, &ev->src);
+    if (is_probed(e, p, vni, ev, &ev->src))
+        return !p->answered;
+    *p = (struct probed){.vni = vni,
+        .port = ev->port,
+        .vid = ev->vid,
+        .mac = ev->src,
+        .until_us = e->now_us + PROBE_US};
+    struct mapping_place at = {.mac = ev->src, .port = ev->port, .vid = ev->vid};
+    for (uint8_t i = 0; i < rec.n_ips; i++)
+        arp_ask(e, &at, vni, &rec.ips[i]);
+    return true;
+}
+
+void
+attach_answered(struct edge *e, const struct dp_event *ev, const struct mac *mac,
+    const struct ip *ip)
+{
+    struct probed *p = probed_at(e, ev->vni, mac);
+    struct mapping_rec rec;
+    if (!is_probed(e, p, ev->vni, ev, mac) || p->answered ||
+        !mapping_find(e, ev->vni, NULL, ip, &rec, NULL) || !mac_equal(&rec.mac, mac))
+        return;
+    p->answered = 1;
+    struct dp_event again = *ev;
+    again.src = *mac;
+    attach_learn(e, &again);
+}
+
 void
 attach_learn(struct edge *e, const struct dp_event *ev)
 {
@@ -202,6 +261,8 @@ attach_learn(struct edge *e, const struct dp_event *ev)
     if (usable && vap && is_refused(e, vni, &ev->src))
         usable = false;
     uint32_t wild = usable && vap ? wild_at(e, p, pool_at(&e->att->vaps, vap)) : 0;
+    if (wild && in_doubt(e, vni, ev))
+        return;
     uint32_t h = wild ? entry_new(e, entry_at(e, wild)->att, vni, &ev->src) : 0;
     if (h == 0) {
         edge_count(e, EDGEC_LEARN_REFUSED);

@@ -536,7 +536,7 @@ relayed(struct edge *e, const struct dp_event *ev)
 void
 edge_dp_event(struct edge *e, const struct dp_event *ev, uint64_t now_us)
 {
-    struct arp_learned l;
+    struct arp_learned l = {0};
     e->now_us = now_us;
     if (ev->type == DP_EV_LEARN)
         attach_learn(e, ev);
@@ -544,6 +544,8 @@ edge_dp_event(struct edge *e, const struct dp_event *ev, uint64_t now_us)
         relayed(e, ev);
     else if (arp_event(e, ev, &l) && l.att)
         attach_publish(e, l.att);
+    else if (ev->type == DP_EV_MISS_MAC && !mac_is_none(&l.mac))
+        attach_answered(e, ev, &l.mac, &l.ip);
 }
 
 /* ---- restart ---- */

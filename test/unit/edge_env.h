@@ -87,6 +87,8 @@ struct env {
     struct env_answer *answers; /* by cookie */
     uint32_t n_answers;
     uint32_t n_notices, n_acks, n_queries;
+    uint32_t n_frames, frame_port; /* sent to VMs, and the last one */
+    uint8_t frame[128];
     struct mapping_rec query; /* the last question: vni, mac, ips[0] */
     uint8_t subscribed[256];
     struct tns_notice notice;
@@ -259,8 +261,13 @@ env_dp(struct env *v, const struct dp_op *op)
     case DP_NEG_DEL:
     case DP_HOLD_SET:
     case DP_HOLD_DEL:
-    case DP_FRAME:
     case DP_N_OPS:
+        break;
+    case DP_FRAME:
+        v->n_frames++;
+        v->frame_port = op->u.frame.port;
+        memcpy(
+            v->frame, op->u.frame.p, op->u.frame.size < 128 ? op->u.frame.size : 128);
         break;
     }
     ENV_CHECK(v->n_vap < ENV_ROWS && v->n_vsi < ENV_ROWS && v->n_fdb < ENV_ROWS);

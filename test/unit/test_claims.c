@@ -527,6 +527,72 @@ test_learned_is_refused(void **state)
     env_free(v);
 }
 
+/* Known at another NVE: claimed when it answers behind this port (RFC 9135 7.1, F9). */
+static void
+test_learned_elsewhere_is_probed_E5(void **state)
+{
+    (void)state;
+    struct env *v = env_new(true);
+    struct tns_entry n = {.vn_ref = VN_BY_VNI, .vni = 5};
+    struct tns_request rq = {
+        .op = TNS_ASSOC, .port = 1, .id = env_vsi_id(1), .n_entries = 1, .entries = &n};
+    uint32_t c = env_send(v, &rq);
+    env_run(v);
+    struct mapping_rec rec = {.vni = 5,
+        .mac = env_mac(1),
+        .n_ips = 1,
+        .ips = {ip_v4(0x0a010005)},
+        .owner = far,
+        .epoch = 9,
+        .migration_id = 1};
+    edge_map_set(v->e, &rec, 0, v->now);
+    struct dp_event ev = {.type = DP_EV_LEARN,
+        .port = 1,
+        .vni = 5,
+        .vid = v->answers[c].entries[0].vid,
+        .src = env_mac(1)};
+    for (int i = 0; i < 3; i++) {
+        edge_dp_event(v->e, &ev, v->now);
+        env_run(v);
+    }
+    assert_int_equal(v->n_frames, 1); /* asked once, not claimed */
+    assert_int_equal(v->frame_port, 1);
+    assert_memory_equal(v->frame, rec.mac.b, 6);
+    assert_int_equal(v->fdb[env_fdb_find(v, 5, &rec.mac)].kind, FDB_REMOTE);
+    uint8_t arp[42] = {[12] = 8, 6, 0, 1, 8, 0, 6, 4, 0, 2};
+    memcpy(arp, v->frame + 6, 6); /* whoever asked */
+    memcpy(arp + 6, rec.mac.b, 6);
+    memcpy(arp + 22, rec.mac.b, 6);
+    memcpy(arp + 28, (uint8_t[]){10, 1, 0, 5}, 4);
+    memcpy(arp + 32, v->frame + 6, 6);
+    struct dp_event said = {.type = DP_EV_MISS_MAC,
+        .port = 2, /* not from there */
+        .vni = 5,
+        .vid = ev.vid,
+        .src = env_mac(1),
+        .frame = arp,
+        .size = sizeof arp};
+    memcpy(said.dst.b, arp, 6);
+    edge_dp_event(v->e, &said, v->now);
+    env_run(v);
+    assert_int_equal(v->fdb[env_fdb_find(v, 5, &rec.mac)].kind, FDB_REMOTE);
+    said.port = 1;
+    edge_dp_event(v->e, &said, v->now);
+    env_run(v);
+    const struct env_fdb *f = &v->fdb[env_fdb_find(v, 5, &rec.mac)];
+    assert_true(f->kind == FDB_LOCAL && f->port == 1);
+    assert_true(env_own(v, 5, &rec.mac)->here);
+    /* Nothing known to ask for: claimed at once, the authority damps (E5). */
+    rec.mac = ev.src = env_mac(2);
+    rec.n_ips = 0;
+    edge_map_set(v->e, &rec, 0, v->now);
+    edge_dp_event(v->e, &ev, v->now);
+    env_run(v);
+    assert_int_equal(v->fdb[env_fdb_find(v, 5, &rec.mac)].kind, FDB_LOCAL);
+    env_quiet(v);
+    env_free(v);
+}
+
 /* ---- the far ends ---- */
 
 static uint32_t
@@ -757,6 +823,7 @@ main(void)
         cmocka_unit_test(test_epoch_conflict_is_another),
         cmocka_unit_test(test_learned_names_no_vsi),
         cmocka_unit_test(test_learned_is_refused),
+        cmocka_unit_test(test_learned_elsewhere_is_probed_E5),
         cmocka_unit_test(test_confirm_waits_for_all),
         cmocka_unit_test(test_confirm_before_the_journal),
         cmocka_unit_test(test_confirm_is_bounded),
