@@ -420,6 +420,7 @@ static const struct cli_column reservation_columns[] = {
 };
 static const struct cli_column vm_columns[] = {
     {"vsi",       "VSI", CLI_TEXT, false, NULL},
+    {"domain",   "DOMAIN", CLI_TEXT, true, NULL},
     {"if",   "IF", CLI_TEXT, false, NULL},
     {"mac",       "MAC", CLI_TEXT, false, NULL},
     {"vn",        "VN", CLI_TEXT, false, NULL},

@@ -4,7 +4,7 @@
  * request's `id` if it had one. The last line begins with "ok". Long listings go out in
  * pieces. */
 #include "node/trace.h"
-#include "tes/node_int.h"
+#include "tes/virt.h"
 #include "base/log.h"
 #include <jansson.h>
 #include <stdarg.h>
@@ -70,8 +70,8 @@ row(struct tes *t, uint64_t conn, const char *id, json_t *o, bool more)
     line(t, conn, o, false, more);
 }
 
-static void
-end(struct tes *t, uint64_t conn, const char *id)
+void
+ctl_end(struct tes *t, uint64_t conn, const char *id)
 {
     json_t *o = json_object();
     set(o, "ok", json_true());
@@ -312,9 +312,15 @@ cmd_follow(struct call *c)
         why = "name the VM's interface (if) and its address (mac)";
     if (!why && vm_follow_add(c->t, m.par.ifname, &m.par.mac,
                     m.has_uplink ? m.par.uplink : 0, &why))
-        end(c->t, c->conn, c->id);
+        ctl_end(c->t, c->conn, c->id);
     else
         ctl_error(c->t, c->conn, c->id, "bad_request", "%s", why);
+}
+
+static void
+cmd_hook(struct call *c)
+{
+    virt_hook(c->t, c->conn, c->o, &c->id);
 }
 
 static json_t *
@@ -328,6 +334,7 @@ static void
 set_vm(json_t *o, const struct tes *t, const struct vm *v)
 {
     char text[VSIID_STR];
+    const char *domain = virt_domain_of(t, v);
     set(o, "vsi", json_string(vsiid_str(&v->id, text)));
     set(o, "if", v->par.ifname[0] ? json_string(v->par.ifname) : json_null());
     set(o, "mac",
@@ -341,6 +348,8 @@ set_vm(json_t *o, const struct tes *t, const struct vm *v)
     set(o, "uplink", json_string(t->up[v->par.uplink].name));
     set_number(o, "epoch", v->epoch);
     set(o, "since_s", json_real((double)(t->now_us - v->since_us) / 1e6));
+    if (domain)
+        set(o, "domain", json_string(domain));
     if (v->retrying)
         set(o, "unconfirmed", json_true());
     if (v->reason)
@@ -362,7 +371,7 @@ list_vms(struct tes *t, struct listing *l)
         if (n == ROWS_AT_ONCE && l->vm)
             return;
     }
-    end(t, l->conn, l->id);
+    ctl_end(t, l->conn, l->id);
     mem_free(l->id);
     *l = t->listings[--t->n_listings];
 }
@@ -403,7 +412,7 @@ cmd_uplinks(struct call *c)
         set(o, "vms", json_integer(u->station ? vdp_station_n_vsis(u->station) : 0));
         row(t, c->conn, c->id, o, false);
     }
-    end(t, c->conn, c->id);
+    ctl_end(t, c->conn, c->id);
 }
 
 static void
@@ -439,6 +448,10 @@ own_counters(struct tes *t, const struct waiter *w)
         {"tes_journal_errors", "journal writes that failed",                n->journal_errors},
         {"tes_follows",        "VSIs that lldpad told of",                  n->follows       },
         {"tes_bad_frames",     "frames that were not for us",               n->bad_frames    },
+        {"tes_facts",          "facts that libvirt told",                   n->facts         },
+        {"tes_hooks",          "hooks of libvirt",                          n->hooks         },
+        {"tes_vetoes",         "hooks that were refused",                   n->vetoes        },
+        {"tes_repeats",        "what an event asked for, done again",       n->repeats       },
         {"tes_vms",            "VMs in the table",                          t->vms.n         },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -496,7 +509,7 @@ ctl_counters(struct tes *t, const struct tes_in *in)
             counter(t, &w, "data-plane", in->names[i], in->values[i], in->helps[i]);
         own_counters(t, &w);
         vdp_counters(t, &w);
-        end(t, w.conn, w.id);
+        ctl_end(t, w.conn, w.id);
         mem_free(w.id);
     }
 }
@@ -513,7 +526,7 @@ cmd_trace(struct call *c)
     }
     while ((o = trace_row(t->trace, &r, "berth-tes", t->name, NULL)))
         row(t, c->conn, c->id, o, false);
-    end(t, c->conn, c->id);
+    ctl_end(t, c->conn, c->id);
 }
 
 static void
@@ -528,7 +541,7 @@ cmd_log(struct call *c)
         ctl_error(c->t, c->conn, c->id, "no_resources",
             "too many modules have a level of their own: set one for all (*)");
     else
-        end(c->t, c->conn, c->id);
+        ctl_end(c->t, c->conn, c->id);
 }
 
 static void
@@ -540,8 +553,10 @@ cmd_ping(struct call *c)
     set(o, "name", json_string(c->t->name));
     set(o, "uptime_s", json_real((double)(c->t->now_us - c->t->start_us) / 1e6));
     set(o, "station", json_string(c->t->conf.follow ? "lldpad" : "berth"));
+    if (c->t->conf.virt)
+        set(o, "libvirt", json_boolean(c->t->virt->up));
     row(c->t, c->conn, c->id, o, false);
-    end(c->t, c->conn, c->id);
+    ctl_end(c->t, c->conn, c->id);
 }
 
 static const struct {
@@ -557,6 +572,7 @@ static const struct {
     {"vm immigrate",    cmd_vm,       TNS_IMMIGRATE_PRE   },
     {"vm terminate",    cmd_vm,       TNS_TERMINATE       },
     {"vm follow",       cmd_follow,   0                   },
+    {"hook",            cmd_hook,     0                   },
     {"show vms",        cmd_vms,      0                   },
     {"show uplinks",    cmd_uplinks,  0                   },
     {"show counters",   cmd_counters, 0                   },
@@ -630,7 +646,7 @@ ctl_answer(struct tes *t, const struct request *r, const struct vm *v)
         set(o, "answer_s", json_real((double)(r->answer_us - r->start_us) / 1e6));
     set(o, "done_s", json_real((double)(t->now_us - r->start_us) / 1e6));
     row(t, r->conn, r->id, o, false);
-    end(t, r->conn, r->id);
+    ctl_end(t, r->conn, r->id);
 }
 
 void
@@ -647,6 +663,7 @@ ctl_more(struct tes *t, uint64_t conn)
 void
 ctl_gone(struct tes *t, uint64_t conn)
 {
+    virt_client_gone(t, conn);
     for (uint32_t i = t->n_listings; i-- > 0;) {
         if (t->listings[i].conn != conn)
             continue;

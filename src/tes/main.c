@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "host/control.h"
 #include "host/keylog.h"
+#include "host/libvirt.h"
 #include "host/lldpad.h"
 #include "host/loop.h"
 #include "host/netlink.h"
@@ -55,6 +56,7 @@ struct agent {
     struct netlink *nl;
     struct tes_bpf_plane *plane;
     struct lldpad *lldpad;
+    struct libvirt *libvirt;
     struct loop_timer *check;
     struct loop_watch *monitor, *attached;
     struct up up[TES_UPLINKS_MAX];
@@ -151,6 +153,14 @@ do_output(struct agent *a, const struct tes_out *o)
         break;
     case TES_OUT_JOURNAL:
         do_journal(a, o);
+        break;
+    case TES_OUT_DOMAIN_LOOK:
+        if (a->libvirt)
+            libvirt_look(a->libvirt, (const char *)o->key);
+        break;
+    case TES_OUT_DOMAIN_WRITE:
+        if (a->libvirt)
+            libvirt_write(a->libvirt, (const char *)o->key, (const char *)o->p);
         break;
     case TES_OUT_COUNTERS:
         do_counters(a);
@@ -512,6 +522,25 @@ open_lldpad(struct agent *a, struct host_err *err)
     return rc;
 }
 
+static void
+on_fact(void *ctx, const char *line, size_t size)
+{
+    struct tes_in in = {
+        .type = TES_IN_DOMAIN, .p = (const uint8_t *)line, .size = (uint32_t)size};
+    input(ctx, &in);
+}
+
+/* The hypervisor may come later, and VMs of commands need none. */
+static int
+open_libvirt(struct agent *a, struct host_err *err)
+{
+    static const struct libvirt_calls calls = {.on_fact = on_fact};
+    struct libvirt_conf lc = {.uri = a->conf.libvirt};
+    if (!lc.uri || !lc.uri[0])
+        return 0;
+    return libvirt_open(&a->libvirt, a->loop, &lc, &calls, a, err);
+}
+
 static int
 start(void *ctx, struct loop *l, struct host_err *err)
 {
@@ -540,7 +569,7 @@ start(void *ctx, struct loop *l, struct host_err *err)
         rc = open_lldpad(a, err);
     else if (!rc)
         on_listed(a);
-    return rc;
+    return rc ? rc : open_libvirt(a, err);
 }
 
 static void
@@ -550,6 +579,7 @@ stop(void *ctx)
     loop_unwatch(a->monitor);
     loop_unwatch(a->attached);
     lldpad_close(a->lldpad);
+    libvirt_close(a->libvirt);
     control_close(a->control);
     for (uint32_t i = 0; i < a->n_up; i++)
         packet_close(a->up[i].packet);
@@ -584,6 +614,13 @@ load(void *ctx, const char *path, struct host_err *err)
     int rc = main_conf_load(&a->conf, path, err);
     if (!rc && a->station >= 0)
         a->conf.station = (unsigned)a->station;
+    if (!rc && a->conf.station == STATION_LLDPAD && a->conf.libvirt) {
+        config_free(main_rows, &a->conf);
+        return host_fail(err, -EINVAL,
+            "%s: libvirt goes with station = berth alone: with lldpad, libvirt itself "
+            "can ask it (802.1Qbg)",
+            path);
+    }
     a->n_up = a->conf.uplinks.n;
     return rc;
 }

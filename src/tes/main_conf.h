@@ -9,7 +9,7 @@
 enum { STATION_BERTH, STATION_LLDPAD };
 struct main_conf {
     struct program_conf program;
-    char *name, *state, *pins, *manager;
+    char *name, *state, *pins, *manager, *libvirt;
     unsigned station;
     bool reflective_relay, mount, tcx, peer, tagging;
     uint32_t oui, max_vms, pipeline;

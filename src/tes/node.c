@@ -4,18 +4,13 @@
  * become outputs, their events go to the VMs. In follow mode LLDP is only listened to,
  * for the bridge's word on reflective relay (K10). */
 #include "node/trace.h"
-#include "tes/node_int.h"
+#include "tes/virt.h"
 #include "base/log.h"
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    RTE = 8,
-    RETRIES = 3,
-    RWD = 17,
-    RKA = 20
-}; /* what lldpad is used with */
+enum { RTE = 8, RETRIES = 3, RWD = 17, RKA = 20 }; /* what lldpad is used with */
 
 struct tes *
 tes_new(const struct tes_conf *conf, uint64_t now_us)
@@ -45,7 +40,9 @@ tes_new(const struct tes_conf *conf, uint64_t now_us)
     json_object_seed((size_t)rng_next(&t->rng) | 1);
     fifo_init(&t->outs, sizeof(struct tes_out));
     fifo_init(&t->waiters, sizeof(struct waiter));
-    t->trace = trace_new(conf->trace_events ? conf->trace_events : TRACE_EVENTS, conf->wall_us);
+    virt_init(t);
+    t->trace = trace_new(
+        conf->trace_events ? conf->trace_events : TRACE_EVENTS, conf->wall_us);
     return t;
 }
 
@@ -55,6 +52,7 @@ tes_free(struct tes *t)
     if (!t)
         return;
     ctl_free(t);
+    virt_free(t);
     trace_free(t->trace);
     for (uint32_t h = t->first_vm; h; h = vm_at(t, h)->next)
         if (vm_at(t, h)->req)
@@ -305,14 +303,23 @@ tes_input(struct tes *t, const struct tes_in *in, uint64_t now_us)
     case TES_IN_FOLLOW:
         vm_follow(t, in);
         break;
+    case TES_IN_DOMAIN:
+        virt_input(t, in->p, in->size);
+        break;
     case TES_IN_COUNTERS:
         ctl_counters(t, in);
         break;
     }
     while (timers_pop(&t->timers, now_us, &kind, &ref))
-        vm_timer(t, ref);
+        if (kind == TIMER_VM)
+            vm_timer(t, ref);
+        else
+            virt_timer(t, kind, ref);
     for (uint32_t i = 0; i < t->n_up; i++)
         pump(t, i);
+    if (virt_pump(t)) /* it may have asked for more */
+        for (uint32_t i = 0; i < t->n_up; i++)
+            pump(t, i);
 }
 
 uint64_t

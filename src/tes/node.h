@@ -17,6 +17,7 @@ struct tes_conf {
     uint32_t oui; /* of Berth's TLVs (K20); 0: the default */
     uint8_t evb_rte, evb_retries, evb_rwd, evb_rka;
     uint8_t follow;             /* 1: lldpad signals, we only tag */
+    uint8_t virt;               /* a hypervisor is followed */
     uint8_t reflective_relay;   /* asked for (K10); follow: until LLDP has told */
     uint8_t tries;              /* response waits before a request has failed; 0: 2 */
     uint8_t manager[16];        /* VSI manager id in our PDUs */
@@ -27,8 +28,8 @@ struct tes_conf {
     uint32_t n_uplinks;
     uint32_t max_vms;
     uint64_t seed;
-    uint32_t trace_events;      /* kept for `trace`; 0: the default */
-    uint64_t wall_us;           /* time of day minus the clock of now_us, for `trace` */
+    uint32_t trace_events; /* kept for `trace`; 0: the default */
+    uint64_t wall_us;      /* time of day minus the clock of now_us, for `trace` */
 };
 /* Tagging of one VM interface, what tes.bpf needs: frames of `ifname` leave on the
  * uplink with (vid, pcp), frames for (mac, vid) come back. pass=0: frames from the VM
@@ -53,6 +54,7 @@ enum tes_in_type {
     TES_IN_RESTORED,     /* that was all: associate again what is wanted */
     TES_IN_JOURNAL_DONE, /* id, status */
     TES_IN_FOLLOW,       /* lldpad has a VSI (or not any more: gone) */
+    TES_IN_DOMAIN,       /* a line of JSON: what libvirt says (host/libvirt.h) */
     TES_IN_COUNTERS      /* answer to TES_OUT_COUNTERS: names, helps, values */
 };
 struct tes_in {
@@ -79,7 +81,9 @@ enum tes_out_type {
     TES_OUT_CONTROL, /* one JSON line, NUL after it; last=1 ends this reply; more=1: see
                         CONTROL_MORE */
     TES_OUT_JOURNAL, /* size > 0: put p under the key; 0: delete the key */
-    TES_OUT_COUNTERS /* please read the data plane's counters */
+    TES_OUT_DOMAIN_LOOK,  /* describe the domain with the UUID `key` (text) */
+    TES_OUT_DOMAIN_WRITE, /* the text p into its metadata */
+    TES_OUT_COUNTERS      /* please read the data plane's counters */
 };
 struct tes_out {
     uint8_t type, last, more;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the agent: node.c is the verbs and the uplinks, vm.c the commands of VMs and
  * what their edges answer, vm_fsm.c the states as a table, record.c the journal's
- * octets, ctl.c the control socket's words. */
+ * octets, ctl.c the control socket's words, virt*.c what a hypervisor tells. */
 #ifndef BERTH_TES_NODE_INT_H
 #define BERTH_TES_NODE_INT_H
 #include "tes/node.h"
@@ -67,6 +67,7 @@ struct vm {
     uint8_t retrying;    /* not confirmed by the edge: associate again at the timer */
     uint8_t reason;      /* enum berth_reason of the loss */
     uint8_t follow, wanted;
+    uint8_t virt;      /* the hypervisor told of it (tes/virt.h) */
     uint16_t vid, mtu; /* as answered */
     uint32_t vni;      /* the same, where the VN was named */
     uint8_t pcp, tag_sent, unpublished, unconfirmed;
@@ -85,6 +86,8 @@ struct request { /* a command whose client waits */
     uint64_t answer_us; /* when the edge had answered; 0 = not yet */
     char *id;           /* the client's own, as JSON text, or NULL */
     uint8_t op, was_new, n_rows;
+    uint8_t virt; /* ours: virt_ended is told */
+    uint32_t wait;
     struct vm_params before;
 };
 struct uplink {
@@ -107,6 +110,7 @@ struct waiter { /* wants data-plane counters */
 struct tes_counts {
     uint64_t commands, refused, accepted, rejected, timeouts, superseded, lost,
         deassocs, retries, tag_errors, journal_errors, follows, bad_frames;
+    uint64_t facts, hooks, vetoes, repeats;
 };
 struct tes {
     struct tes_conf conf;
@@ -125,6 +129,7 @@ struct tes {
     bool restored;
     struct fifo outs; /* of struct tes_out, bytes in the arena */
     struct arena arena;
+    struct virt *virt; /* tes/virt.h */
     struct listing listings[LISTINGS_MAX];
     uint32_t n_listings;
     struct fifo waiters;
@@ -150,7 +155,9 @@ struct vm_command {
     uint32_t given; /* GIVE_*: what the command names; else as before */
     struct vm_params par;
     uint64_t conn;
-    char *req_id; /* owned by the request afterwards */
+    char *req_id;  /* owned by the request afterwards */
+    uint8_t virt;  /* of the follower: virt_ended is told, with */
+    uint32_t wait; /* what it waits for */
 };
 enum {
     GIVE_IF = 1,
@@ -168,11 +175,16 @@ void vm_command(struct tes *t, struct vm_command *c);
 void vm_station_event(struct tes *t, uint32_t uplink, const struct vdp_station_out *ev);
 void vm_tagged(struct tes *t, uint32_t id, int status);
 void vm_journal_done(struct tes *t, uint32_t id, int status);
+enum { TIMER_VM, TIMER_NIC, TIMER_DOM };
 void vm_timer(struct tes *t, uint32_t h);
 void vm_restored(struct tes *t);
 void vm_uplink_ready(struct tes *t, uint32_t uplink);
 void vm_new_station(struct tes *t, uint32_t uplink); /* it knows no VM yet */
 void vm_reflect(struct tes *t, uint32_t uplink); /* its reflective relay has changed */
+/* The state that it has or, with a command in flight, is to have. */
+uint8_t vm_state_soon(const struct tes *t, uint32_t h);
+void vm_bind(
+    struct tes *t, uint32_t h, const char *ifname); /* from now on its interface */
 void vm_follow(struct tes *t, const struct tes_in *in);
 bool vm_follow_add(struct tes *t, const char *ifname, const struct mac *mac,
     uint32_t uplink, const char **why);
@@ -199,6 +211,7 @@ void ctl_gone(struct tes *t, uint64_t conn);
 void ctl_counters(struct tes *t, const struct tes_in *in);
 void ctl_vm_gone(struct tes *t, uint32_t h); /* listings step over it */
 void ctl_free(struct tes *t);
+void ctl_end(struct tes *t, uint64_t conn, const char *id);
 void ctl_answer(struct tes *t, const struct request *r, const struct vm *v);
 void ctl_error(struct tes *t, uint64_t conn, const char *id, const char *code,
     const char *fmt, ...) __attribute__((format(printf, 5, 6)));

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A VM in the journal: what it takes to tag its frames and to repeat its last command
  * with its epoch (E6). The uplink stands by name, because numbers follow the
- * configuration. Layout 1; a new field needs a new TES_RECORD_VERSION. */
+ * configuration. Layout 2 (1 ends
+ * before `virt`); a new field needs a new TES_RECORD_VERSION. */
 #include "tes/node_int.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include <string.h>
 
-#define TES_RECORD_VERSION 1
+#define TES_RECORD_VERSION 2
 
 void
 vm_key_write(const struct vsiid *id, uint8_t key[VM_KEY_SIZE])
@@ -70,6 +71,7 @@ vm_record_write(const struct tes *t, const struct vm *v, uint8_t *p, size_t size
     wr_u8(&w, a->n_ips);
     for (uint8_t i = 0; i < a->n_ips; i++)
         wr_bytes(&w, a->ips[i].b, sizeof(a->ips[i].b));
+    wr_u8(&w, v->virt);
     return w.err ? 0 : (uint32_t)w.pos;
 }
 
@@ -91,7 +93,8 @@ vm_record_read(struct tes *t, const uint8_t *p, size_t size)
     struct vm_params *a = &n.par;
     char uplink[16];
     uint32_t h;
-    if (rd_u8(&r) != TES_RECORD_VERSION)
+    uint8_t version = rd_u8(&r);
+    if (version < 1 || version > TES_RECORD_VERSION)
         return false;
     n.id.format = rd_u8(&r);
     rd_bytes(&r, n.id.b, sizeof(n.id.b));
@@ -125,6 +128,7 @@ vm_record_read(struct tes *t, const uint8_t *p, size_t size)
         return false;
     for (uint8_t i = 0; i < a->n_ips; i++)
         rd_bytes(&r, a->ips[i].b, sizeof(a->ips[i].b));
+    n.virt = version > 1 && rd_u8(&r) != 0;
     if (r.err || rd_left(&r) || !good(&n))
         return false;
     a->uplink = tes_uplink_find(t, uplink);
@@ -150,6 +154,7 @@ vm_record_read(struct tes *t, const uint8_t *p, size_t size)
     v->prev = n.prev;
     v->wanted = n.wanted;
     v->follow = n.follow;
+    v->virt = n.virt;
     v->retrying = n.follow && n.state == VM_ASSOC;
     v->vid = n.vid;
     v->pcp = n.pcp;

@@ -130,6 +130,12 @@ state_action(uint8_t state)
     return VM_ACT_BLOCK;
 }
 
+void
+vm_tag_again(struct tes *t, uint32_t h)
+{
+    vm_set_tag(t, h, state_action(vm_at(t, h)->state));
+}
+
 static bool
 tag_same(const struct tes_tag *a, const struct tes_tag *b)
 {
@@ -390,6 +396,19 @@ vm_restored(struct tes *t)
         v->retrying = 1;
         timers_set(&t->timers, &v->timer, t->now_us, 0, h);
     }
+}
+
+void
+vm_bind(struct tes *t, uint32_t h, const char *ifname)
+{
+    struct vm *v = vm_at(t, h);
+    uint8_t waits = v->waits;
+    snprintf(v->par.ifname, sizeof(v->par.ifname), "%s", ifname);
+    vm_tag_again(t, h);
+    if (v->wanted) /* else its answer writes it */
+        vm_journal(t, h, true);
+    if (!v->req)
+        v->waits = waits;
 }
 
 /* --- VMs that lldpad signals --- */

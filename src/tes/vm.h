@@ -3,10 +3,11 @@
  * of each other. Handles are those of tes.vms. */
 #ifndef BERTH_TES_VM_H
 #define BERTH_TES_VM_H
-#include "tes/node_int.h"
+#include "tes/virt.h"
 
 const char *vm_str(const struct vm *v, char *text); /* VSIID_STR */
 void vm_set_tag(struct tes *t, uint32_t h, enum vm_action action);
+void vm_tag_again(struct tes *t, uint32_t h); /* as its state is */
 void vm_journal(struct tes *t, uint32_t h, bool live);
 void vm_retry(struct tes *t, uint32_t h); /* associate again after a delay */
 void vm_lost(struct tes *t, uint32_t h, bool moved, uint8_t reason);

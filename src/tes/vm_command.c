@@ -95,7 +95,10 @@ vm_fail(struct tes *t, uint32_t h, const char *code, const char *fmt, ...)
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     vm_seen_result(t, v, code);
-    ctl_error(t, r->conn, r->id, code, "%s", text);
+    if (r->virt)
+        virt_ended(t, &v->id, r->op, r->wait, code, text);
+    else
+        ctl_error(t, r->conn, r->id, code, "%s", text);
     request_end(t, v);
 }
 
@@ -204,6 +207,7 @@ void
 vm_progress(struct tes *t, uint32_t h)
 {
     struct vm *v = vm_at(t, h);
+    struct request *r;
     if (v->req && v->tag_status && v->tag_sent && !(v->waits & WAIT_ANSWER)) {
         tag_failed(t, h);
         return;
@@ -213,7 +217,11 @@ vm_progress(struct tes *t, uint32_t h)
     if (v->req) {
         t->n.accepted++;
         vm_seen_result(t, v, NULL);
-        ctl_answer(t, pool_at(&t->reqs, v->req), v);
+        r = pool_at(&t->reqs, v->req);
+        if (r->virt)
+            virt_ended(t, &v->id, r->op, r->wait, NULL, NULL);
+        else
+            ctl_answer(t, r, v);
         request_end(t, v);
     }
     if (v->state == VM_TERM)
@@ -234,6 +242,16 @@ event_of(const struct vm *v)
     if (v->op == TNS_RESUME && v->state == VM_EMIG && v->prev == VM_PREASSOC)
         return VM_EV_BACK;
     return v->op == TNS_IMMIGRATE_ASSO && v->par.suspended ? VM_EV_PAUSED : v->op;
+}
+
+uint8_t
+vm_state_soon(const struct tes *t, uint32_t h)
+{
+    const struct vm *v = vm_at(t, h);
+    int row = v->waits & WAIT_ANSWER && v->op != TNS_TERMINATE
+                  ? t->fsm.index[v->state * VM_N_EVENTS + event_of(v)]
+                  : -1;
+    return row < 0 ? v->state : t->fsm.def->rows[row].to;
 }
 
 static bool
@@ -316,7 +334,10 @@ static void
 refuse(struct tes *t, struct vm_command *c, const char *code, const char *text)
 {
     t->n.refused++;
-    ctl_error(t, c->conn, c->req_id, code, "%s", text);
+    if (c->virt)
+        virt_ended(t, &c->id, c->op, c->wait, code, text);
+    else
+        ctl_error(t, c->conn, c->req_id, code, "%s", text);
     mem_free(c->req_id);
     c->req_id = NULL;
 }
@@ -328,6 +349,9 @@ open_request(struct tes *t, struct vm *v, struct vm_command *c, uint32_t req)
     r->conn = c->conn;
     r->id = c->req_id;
     r->op = c->op;
+    r->virt = c->virt;
+    r->wait = c->wait;
+    v->virt |= c->virt;
     r->start_us = t->now_us;
     r->was_new = v->state == VM_NEW || v->state == VM_TERM;
     r->before = v->par;
@@ -431,6 +455,9 @@ vm_command(struct tes *t, struct vm_command *c)
     timers_clear(&t->timers, &v->timer);
     if (v->state == VM_NEW && v->par.ifname[0])
         vm_set_tag(t, h, VM_ACT_BLOCK); /* nothing passes before the tag is known */
+    else if (v->state == VM_IMMIG && c->op == TNS_IMMIGRATE_ASSO && !v->par.suspended)
+        vm_set_tag(
+            t, h, VM_ACT_OPEN); /* it may run; the edge admits when it is active */
 }
 
 /* --- from the edge --- */
@@ -504,6 +531,7 @@ accepted(struct tes *t, uint32_t h, const struct vdp_station_out *ev)
             return;
         }
     }
+    virt_stays(t, h);
     vm_journal(t, h, true);
     vm_progress(t, h);
 }
@@ -534,6 +562,8 @@ refused(struct tes *t, uint32_t h, const struct vdp_station_out *ev)
     }
     if (ev->keep) { /* A9: what was before still holds */
         v->retrying = 0;
+        vm_tag_again(t, h);
+        vm_progress(t, h);
         return;
     }
     vm_lost(t, h, ev->has_berth && ev->berth.reason == BERTH_REASON_MOVED,
@@ -562,10 +592,12 @@ silent(struct tes *t, uint32_t h)
             "this port (berth show ports)",
             t->up[v->par.uplink].name);
     }
-    if (fresh)
+    if (fresh) {
         forget(t, h, true);
-    else
-        vm_retry(t, h);
+        return;
+    }
+    vm_tag_again(t, h);
+    vm_retry(t, h);
 }
 
 void

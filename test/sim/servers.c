@@ -207,6 +207,8 @@ tes_out_do(struct world *w, uint32_t i, const struct tes_out *o)
         if (o->id)
             world_push(w, EV_TES_JOURNAL, w->now + slow_delay(w), i, s->inc)->a = o->id;
         break;
+    case TES_OUT_DOMAIN_LOOK:
+    case TES_OUT_DOMAIN_WRITE:
     case TES_OUT_COUNTERS:
         break;
     }

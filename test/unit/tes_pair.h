@@ -28,6 +28,7 @@ struct pair {
     uint64_t epoch; /* grows with each claim */
     struct ip nve;  /* the bridge tells its address */
     bool mute;      /* frames to the bridge are lost */
+    bool virt;      /* the agent follows a hypervisor */
     bool berth;     /* answers carry Berth's TLV */
     struct vdp_request last;
     struct vdp_entry last_entry;
@@ -43,6 +44,9 @@ struct pair {
     struct journal_rec journal[JOURNAL_MAX];
     unsigned n_journal;
     uint64_t more;
+    unsigned n_looks, n_writes;
+    char ops[1024]; /* of Berth that have reached the bridge: op/phase:epoch+paused */
+    char written[4096];
 };
 
 static const struct mac pair_server = {
@@ -116,11 +120,33 @@ pair_out(struct pair *p, const struct tes_out *o)
         in.id = o->id;
         tes_input(p->tes, &in, p->now);
         break;
+    case TES_OUT_DOMAIN_LOOK:
+        p->n_looks++;
+        break;
+    case TES_OUT_DOMAIN_WRITE:
+        p->n_writes++;
+        snprintf(p->written, sizeof(p->written), "%s", (const char *)o->p);
+        break;
     case TES_OUT_COUNTERS:
         in.type = TES_IN_COUNTERS;
         tes_input(p->tes, &in, p->now);
         break;
     }
+}
+
+static void
+pair_op(struct pair *p, const struct vdp_request *r)
+{
+    size_t n = strlen(p->ops);
+    if (!r->has_berth || n + 100 > sizeof(p->ops))
+        return;
+    n += (size_t)sprintf(p->ops + n, "%s%s", n ? " " : "", berth_op_str(r->berth.op));
+    if (r->berth.phase)
+        n += (size_t)sprintf(p->ops + n, "/%s", berth_phase_str(r->berth.phase));
+    if (r->berth.epoch)
+        n += (size_t)sprintf(p->ops + n, ":%llu", (unsigned long long)r->berth.epoch);
+    if (r->berth.op == BERTH_OP_IMMIGRATE && r->s)
+        sprintf(p->ops + n, "+paused");
 }
 
 static void
@@ -133,6 +159,7 @@ pair_answer(struct pair *p, const struct vdp_request *r)
     if (!r->keepalive) {
         p->last = *r;
         p->last_entry = r->entries[0];
+        pair_op(p, r);
     }
     memcpy(e, r->entries, r->n_entries * sizeof(e[0]));
     for (uint16_t i = 0; i < r->n_entries; i++)
@@ -273,6 +300,7 @@ pair_start_tes(struct pair *p)
         .evb_rwd = 10,
         .evb_rka = 17,
         .max_vms = 1000,
+        .virt = p->virt,
         .seed = 1};
     p->tes = tes_new(&c, p->now);
 }
