@@ -370,10 +370,8 @@ att_tombs(struct edge *e, uint32_t h)
 {
     struct att *a = att_at(e, h);
     for (uint32_t n = a->entries, next; n; n = next) {
-        struct entry *t = entry_at(e, n);
-        next = t->next;
-        if (t->flags & ENTRY_TOMB)
-            mapping_tomb_clear(e, t->vni, &t->mac);
+        next = entry_at(e, n)->next;
+        entry_tomb_end(e, n);
         entry_free(e, n);
     }
     a->entries = 0;

@@ -392,9 +392,14 @@ entry_withdraw(struct edge *e, uint32_t h, bool tomb)
     edge_ticket_drop(e, n->reg);
     n->reg = 0;
     if (ours) {
+        struct mapping_rec to;
         mapping_local_clear(e, n->vni, &n->mac, h, tomb);
         if (tomb)
             n->flags |= ENTRY_TOMB;
+        /* Its VM is on its way: whoever sends goes on sending to us, and we to the
+         * target (F20). Should that never publish, entry_tomb_end withdraws. */
+        if (tomb && mapping_target(e, n->vni, &n->mac, &to))
+            return;
     } else if (holder) {
         return; /* somebody here took over: nothing to withdraw */
     } else {
@@ -411,6 +416,21 @@ entry_withdraw(struct edge *e, uint32_t h, bool tomb)
     /* An earlier registration may stand, or one without answer have arrived: it is said
      * in any case, and harms nobody who has the key (E4). */
     if (e->conf.authority && e->session_up)
+        edge_emit(e, EDGE_WITHDRAW)->u.reg.rec = rec;
+}
+
+void
+entry_tomb_end(struct edge *e, uint32_t h)
+{
+    const struct entry *n = entry_at(e, h);
+    struct mapping_rec to, rec = {.vni = n->vni, .mac = n->mac, .owner = e->conf.vtep};
+    if (!(n->flags & ENTRY_TOMB))
+        return;
+    bool owed = !mapping_find(e, n->vni, &n->mac, NULL, NULL, NULL) &&
+                mapping_target(e, n->vni, &n->mac, &to);
+    rec.epoch = mapping_epoch(e, n->vni, &n->mac);
+    mapping_tomb_clear(e, n->vni, &n->mac);
+    if (owed && e->conf.authority && e->session_up)
         edge_emit(e, EDGE_WITHDRAW)->u.reg.rec = rec;
 }
 

@@ -162,6 +162,7 @@ enum mapping_verdict entry_claim(struct edge *e, uint32_t h, uint64_t epoch,
     uint64_t migration_id, uint32_t txn);
 bool entry_resident(const struct edge *e, uint32_t h);       /* mapping says: here, this one */
 void entry_withdraw(struct edge *e, uint32_t h, bool tomb);
+void entry_tomb_end(struct edge *e, uint32_t h);
 /* Tells mapping what the state of its attachment means for frames to the VM. */
 void entry_move(struct edge *e, uint32_t h);
 void entry_publish(struct edge *e, uint32_t h, bool refresh);

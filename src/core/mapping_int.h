@@ -12,6 +12,7 @@
 #define NEGS_MAX   16384
 #define PUSH_TRIES 3
 #define HOLDS_MAX  4094 /* of the data plane: their numbers are VLAN tags (K12) */
+#define LATE_MAX   1024 /* of these, for VMs that ended and may come up elsewhere (F20) */
 #define SMRS       1024 /* keys asked for within a second because somebody said so */
 
 /* THEIRS, of a tombstone: its epoch is that of an owner after us. */

@@ -108,7 +108,8 @@ mapping_hold_begin(struct edge *e, uint32_t h)
         dropped = m->target;
         m->target = 0;
     }
-    if (!m->held && wants_hold(t, en) && t->n_holds < HOLDS_MAX) {
+    if (!m->held && wants_hold(t, en) &&
+        t->n_holds < (m->late ? LATE_MAX : HOLDS_MAX)) {
         m->held = 1;
         t->n_holds++;
         mapping_hold_set(e, h);

@@ -169,13 +169,13 @@ test_terminate_without_owner_F20(void **state)
     rig_free(g);
 }
 
-/* The target is known by its reservation when the old place ends: frames go there. */
+/* The target is known by its reservation when the old place ends: frames go there, and
+ * nobody is told to stop sending, unless nobody comes. */
 static void
 test_terminate_with_target_F20(void **state)
 {
     (void)state;
     struct rig *g = rig_new();
-    g->n[R].deaf = 1;
     RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
     rig_pause(g);
     RIG_OK(g, L, 1, TNS_TERMINATE);
@@ -185,6 +185,20 @@ test_terminate_with_target_F20(void **state)
     RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
     rig_start(g, M, 1);
     assert_true(rig_got(g, a));
+    rig_time(g, edge_settings[SET_TOMB_US].def / 2);
+    RIG_OK(g, M, 1, TNS_KEEPALIVE);
+    rig_time(g, edge_settings[SET_TOMB_US].def / 2 + 1);
+    assert_true(ip_equal(&g->own.owner, &g->n[M].conf.vtep));
+    rig_free(g);
+
+    g = rig_new();
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
+    RIG_OK(g, L, 1, TNS_TERMINATE);
+    RIG_OK(g, M, 1, TNS_TERMINATE);
+    assert_false(ip_is_none(&g->own.owner));
+    rig_time(g, edge_settings[SET_TOMB_US].def + 1);
+    assert_true(ip_is_none(&g->own.owner));
+    assert_int_equal(rig_fdb(g, R), -1);
     rig_free(g);
 }
 
