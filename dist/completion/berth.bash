@@ -39,7 +39,7 @@ _berth()
         case "$noun $verb" in
         ' ') words='vn show vm log trace ping help completion' ;;
         'vn ') words='add list del' ;;
-        'show ') words='attachments tags mappings vns ports counters sessions timers reservations talkers vms uplinks' ;;
+        'show ') words='attachments tags mappings vns holds ports counters sessions timers reservations talkers vms uplinks' ;;
         'vm ') words='preassociate associate suspend resume emigrate immigrate terminate follow list' ;;
         'trace ') words='vm' ;;
         "vn add") words='--vni --name --arp --mtu --reply --pull' ;;

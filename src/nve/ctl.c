@@ -152,6 +152,24 @@ next_counter(void *node, struct ctl_reader *r)
 }
 
 static json_t *
+next_hold(void *node, struct ctl_reader *r)
+{
+    struct nve *n = node;
+    static const char *const keys[] = {"vni", "mac", NULL};
+    while (r->it < n->n_holds) {
+        const struct nve_hold *h = &n->holds[r->it++];
+        json_t *row = json_pack("{s:i,s:o,s:o,s:b,s:i,s:I,s:f,s:I,s:I,s:I}", "vni", (int)h->vni,
+            "vn", vn_name(n, h->vni), "mac", ctl_rows_mac(&h->mac), "draining", (int)h->draining,
+            "frames", (int)h->frames, "octets", (json_int_t)h->octets, "oldest_s",
+            ctl_rows_seconds(h->oldest_us), "kept", (json_int_t)h->kept, "released",
+            (json_int_t)h->released, "dropped", (json_int_t)h->dropped);
+        if (ctl_rows_fits(r, row, keys))
+            return row;
+    }
+    return NULL;
+}
+
+static json_t *
 next_session(void *node, struct ctl_reader *r)
 {
     struct nve *n = node;
@@ -195,13 +213,24 @@ next_ping(void *node, struct ctl_reader *r)
 
 /* The numbers are read afresh: the listing waits for main's answer. */
 static void
-run_counters(void *node, uint64_t conn, json_t *args)
+list_fresh(struct nve *n, uint64_t conn, json_t *args, ctl_next_fn next)
 {
-    struct nve *n = node;
-    if (!ctl_rows_list_later(n->ctl->rows, conn, args, next_counter))
+    if (!ctl_rows_list_later(n->ctl->rows, conn, args, next))
         return;
     *(uint64_t *)fifo_push(&n->ctl->wait) = conn;
     n->ctl->ask = true;
+}
+
+static void
+run_counters(void *node, uint64_t conn, json_t *args)
+{
+    list_fresh(node, conn, args, next_counter);
+}
+
+static void
+run_holds(void *node, uint64_t conn, json_t *args)
+{
+    list_fresh(node, conn, args, next_hold);
 }
 
 static const struct ctl_command commands[] = {
@@ -210,6 +239,7 @@ static const struct ctl_command commands[] = {
     {"show mappings",    next_mapping,    NULL        },
     {"show vns",         next_vn,         NULL        },
     {"show ports",       next_port,       NULL        },
+    {"show holds",       NULL,            run_holds   },
     {"show counters",    NULL,            run_counters},
     {"show sessions",    next_session,    NULL        },
     {"show timers",      next_timer,      NULL        },

@@ -211,11 +211,33 @@ done_push(struct app *a, uint32_t id, int status, bool journal)
         *(struct done *)fifo_push(&a->done) = (struct done){id, status, journal};
 }
 
+/* The numbers for people: counters, and the queues of held frames. */
+static void
+out_counters(struct app *a)
+{
+    uint64_t counters[DPC_N] = {0};
+    struct dp_bpf_hold h;
+    struct fifo holds;
+    struct nve_in in = {.type = NVE_IN_COUNTERS, .counters = counters};
+    fifo_init(&holds, sizeof(struct nve_hold));
+    dp_bpf_counters(a->dp, counters);
+    for (uint32_t it = 0; dp_bpf_holds(a->dp, &it, &h); in.n_holds++)
+        *(struct nve_hold *)fifo_push(&holds) = (struct nve_hold){.vni = h.vni, .mac = h.mac,
+            .draining = h.draining, .frames = h.frames, .octets = h.octets,
+            .oldest_us = h.oldest_us, .kept = h.kept, .released = h.released,
+            .dropped = h.dropped};
+    struct nve_hold *all = mem_alloc((in.n_holds + 1) * sizeof *all);
+    for (uint32_t i = 0; i < in.n_holds; i++)
+        fifo_pop(&holds, &all[i]);
+    in.holds = all;
+    nve_input(a->nve, &in, loop_now(a->loop));
+    mem_free(all);
+    fifo_done(&holds);
+}
+
 static void
 out(struct app *a, const struct nve_out *o)
 {
-    uint64_t counters[DPC_N];
-    struct nve_in in = {.type = NVE_IN_COUNTERS, .counters = counters};
     struct app_port *p;
     int rc;
     switch ((enum nve_out_type)o->type) {
@@ -254,9 +276,7 @@ out(struct app *a, const struct nve_out *o)
         out_control(a, o);
         break;
     case NVE_OUT_COUNTERS:
-        memset(counters, 0, sizeof counters);
-        dp_bpf_counters(a->dp, counters);
-        nve_input(a->nve, &in, loop_now(a->loop));
+        out_counters(a);
         break;
     }
 }

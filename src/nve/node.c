@@ -81,6 +81,7 @@ nve_free(struct nve *n)
     edge_free(n->edge);
     for (uint32_t i = 0; i < n->conf.n_ports; i++)
         mem_free(n->port_names[i]);
+    mem_free(n->holds);
     mem_free(n->port_names);
     mem_free((void *)n->conf.ports);
     mem_free((void *)n->conf.vid_vns);
@@ -165,6 +166,9 @@ nve_input(struct nve *n, const struct nve_in *in, uint64_t now_us)
         break;
     case NVE_IN_COUNTERS:
         memcpy(n->dp_counters, in->counters, sizeof n->dp_counters);
+        mem_free(n->holds);
+        n->holds = copy_of(in->holds, in->n_holds * sizeof *in->holds);
+        n->n_holds = in->n_holds;
         nve_ctl_counters(n->ctl);
         break;
     }

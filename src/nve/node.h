@@ -53,6 +53,13 @@ struct nve_conf {
     uint64_t wall_us;                    /* time of day minus the clock of now_us, for `trace` */
 };
 
+struct nve_hold {                        /* a queue of held frames (K12), as the data plane tells it */
+    uint32_t vni, frames;                /* waiting */
+    struct mac mac;
+    uint8_t draining;
+    uint64_t octets, oldest_us;          /* waiting; the age of the first */
+    uint64_t kept, released, dropped;
+};
 enum nve_in_type {
     NVE_IN_TICK,                         /* the deadline has come */
     NVE_IN_FRAME,                        /* untagged ECP or LLDP frame from a server port */
@@ -65,7 +72,7 @@ enum nve_in_type {
     NVE_IN_CONTROL,                      /* one JSON request line of the control socket */
     NVE_IN_CONTROL_MORE,                 /* the reader of a long reply can take more */
     NVE_IN_CONTROL_GONE,
-    NVE_IN_COUNTERS                      /* DPC_N numbers, answer to NVE_OUT_COUNTERS */
+    NVE_IN_COUNTERS                      /* DPC_N numbers and the holds, answer to NVE_OUT_COUNTERS */
 };
 struct nve_in {
     uint8_t type;                        /* enum nve_in_type */
@@ -83,6 +90,8 @@ struct nve_in {
     struct ip from;                      /* UDP */
     uint16_t from_port;
     const uint64_t *counters;            /* COUNTERS */
+    const struct nve_hold *holds;
+    uint32_t n_holds;
 };
 enum nve_out_type {
     NVE_OUT_FRAME,                       /* untagged frame out of a server port */
@@ -92,7 +101,7 @@ enum nve_out_type {
     NVE_OUT_STREAM_DATA, NVE_OUT_STREAM_CLOSE,
     NVE_OUT_UDP,
     NVE_OUT_CONTROL,                     /* whole JSON lines of a reply; last says what follows */
-    NVE_OUT_COUNTERS                     /* please read the data plane's counters */
+    NVE_OUT_COUNTERS                     /* please read the data plane's counters and holds */
 };
 /* MORE: there are further rows, made on CONTROL_MORE (size = octets the reader can take).
  * ERROR: p is the sentence that says why, not a row. */

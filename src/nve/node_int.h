@@ -26,6 +26,8 @@ struct nve {
     struct ctl *ctl;
     struct trace *trace;
     uint64_t dp_counters[DPC_N];
+    struct nve_hold *holds;              /* read with the counters */
+    uint32_t n_holds;
 };
 enum pulled { PULLED_NOTHING, PULLED_MORE, PULLED_OUT };
 

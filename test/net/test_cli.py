@@ -120,6 +120,7 @@ VM_JSON = ('"vsi":"%s","vn":"red","mac":"02:00:00:00:00:0a","ips":["10.0.0.1","f
     ("show sessions --daemon nva", '{"cmd":"show sessions"}'),
     ("show timers", '{"cmd":"show timers"}'),
     ("show talkers --vni 5000", '{"cmd":"show talkers","vni":5000}'),
+    ("show holds", '{"cmd":"show holds"}'),
     ("show reservations --vni 5000", '{"cmd":"show reservations","vni":5000}'),
     ("show vms", '{"cmd":"show vms"}'),
     ("vm list", '{"cmd":"show vms"}'),

@@ -103,7 +103,7 @@ static bool
 nve_pull(struct edge_node *e)
 {
     struct nve_out o;
-    bool any = false, connects = false;
+    bool any = false, connects = false, counts = false;
     while (nve_output(e->n, &o)) {
         any = true;
         switch ((enum nve_out_type)o.type) {
@@ -145,11 +145,26 @@ nve_pull(struct edge_node *e)
             snprintf(e->text, sizeof e->text, "%.*s", (int)o.size, (const char *)o.p);
             break;
         case NVE_OUT_COUNTERS:
+            counts = true;
             break;
         }
     }
     if (connects)
         connect_to(e);
+    if (counts) { /* as the data plane would tell */
+        static const uint64_t counters[DPC_N];
+        struct nve_hold h = {.vni = VNI,
+            .frames = 3,
+            .mac = {{0x52, 0x54, 0, 0, 0, 1}},
+            .octets = 180,
+            .oldest_us = 1500000,
+            .kept = 5,
+            .released = 1,
+            .dropped = 1};
+        struct nve_in in = {
+            .type = NVE_IN_COUNTERS, .counters = counters, .holds = &h, .n_holds = 1};
+        to_nve(e, &in);
+    }
     for (uint32_t i = 0; i < e->n_done; i++) {
         struct nve_in in = {.type = NVE_IN_DP_DONE, .id = e->done[i]};
         to_nve(e, &in);
@@ -435,6 +450,10 @@ test_two_phases(void **state)
     assert_true(e2 > e1 && o->berth.migration == 4711);
     assert_true(ip_equal(&o->berth.target, &W.e[T].vtep));
     assert_non_null(op_of(T, DP_HOLD_SET));
+    assert_string_equal(show(T, "holds"),
+        "{\"vni\":5000,\"vn\":\"red\",\"mac\":\"52:54:00:00:00:01\",\"draining\":false,"
+        "\"frames\":3,\"octets\":180,\"oldest_s\":1.5,\"kept\":5,\"released\":1,"
+        "\"dropped\":1}\n");
     /* the old edge knows it from the authority */
     SHOWS(L, "attachments", "\"target\":\"10.0.0.2\"");
     SHOWS(L, "attachments", "\"armed\":false");
