@@ -152,12 +152,14 @@ set_vsi(struct world *w, uint32_t nve, const struct dp_op *op)
 }
 
 static void
-sync_end(struct nve_node *n)
+sync_end(struct world *w, uint32_t nve)
 {
+    struct nve_node *n = &w->nves[nve];
     struct tab_row *r;
     if (!n->dp_sync)
         return;
     n->dp_sync = false;
+    hold_sync(w, nve, n->dp_gen);
     for (uint32_t it = 0; (r = tab_each(&n->dp, &it));)
         if (r->gen != n->dp_gen && r->key[0] != 'G') {
             struct key k = {.n = r->key_size};
@@ -219,7 +221,7 @@ dp_apply(struct world *w, uint32_t nve, const struct dp_op *op)
         n->dp_sync = true;
         break;
     case DP_SYNC_END:
-        sync_end(n);
+        sync_end(w, nve);
         break;
     case DP_PORT_SET: {
         struct dp_port port = {op->u.port.native, op->u.port.native_vni};
@@ -292,7 +294,10 @@ dp_apply(struct world *w, uint32_t nve, const struct dp_op *op)
         break;
     }
     case DP_HOLD_SET:
+        hold_set(w, nve, op);
+        break;
     case DP_HOLD_DEL:
+        hold_del(w, nve, op);
         break;
     case DP_FRAME:
         send_frame(w, nve, op);
@@ -305,10 +310,12 @@ dp_apply(struct world *w, uint32_t nve, const struct dp_op *op)
 /* ---- frames ---- */
 
 static void
-drop(struct world *w, uint32_t nve, enum dp_counter why)
+drop(
+    struct world *w, uint32_t nve, enum dp_counter why, const uint8_t *p, uint32_t size)
 {
     w->nves[nve].counters[why]++;
     TRACE(w, "  nve=%u drops: %s", nve, dp_counter_name(why));
+    flight_lost(w, LOST_DROP, nve, why, p, size);
 }
 
 /* Out of (port, vid). vni: the VN in which the frame travels here. */
@@ -328,9 +335,16 @@ egress(struct world *w, uint32_t nve, uint32_t port, uint32_t vid, uint32_t vni,
     s = &w->servers[nve * w->sc->ports + port - 1];
     if (!s->up)
         return;
+    struct flight *f = flight_of(w, p, size);
+    if (f)
+        f->left_us = w->now;
     /* the wire keeps the order; a late frame is what T_hold is for (F16) */
-    struct event *e = world_push_octets(w, EV_DATA_SERVER, w->now + net_delay(w),
-        nve * w->sc->ports + port - 1, 0, p, size);
+    uint64_t at = w->now + net_delay(w);
+    if (at < s->down_last)
+        at = s->down_last;
+    s->down_last = at;
+    struct event *e = world_push_octets(
+        w, EV_DATA_SERVER, at, nve * w->sc->ports + port - 1, 0, p, size);
     e->a = vid;
 }
 
@@ -360,12 +374,30 @@ overlay(struct world *w, uint32_t nve, uint32_t to, uint32_t vni, uint32_t ttl,
     if (!to || to > w->sc->nves)
         return;
     w->nves[nve].counters[DPC_TX_OVERLAY]++;
-    if (!w->calm && rng_chance(&w->net, w->sc->loss))
-        return;
-    e = world_push_octets(w, EV_OVERLAY, w->now + net_delay(w), to - 1, 0, p, size);
-    e->a = nve;
-    e->b = vni;
-    e->c = ttl;
+    uint32_t n = !w->calm && rng_chance(&w->net, w->sc->loss)  ? 0
+                 : !w->calm && rng_chance(&w->air, w->sc->dup) ? 2
+                                                               : 1;
+    struct flight *f = flight_of(w, p, size);
+    if (n == 0)
+        flight_lost(w, LOST_NET, nve, 0, p, size);
+    if (n == 2 && f)
+        f->twice = 1;
+    for (uint32_t i = 0; i < n; i++) {
+        /* One path keeps the order, but for what strays (and what came twice). */
+        uint64_t at = w->now + net_delay(w), *last = &w->nves[nve].overlay_last[to - 1];
+        bool stray = i || (!w->calm && w->sc->loss && rng_chance(&w->air, 20000));
+        if (stray && f)
+            f->stray = 1;
+        if (!stray) {
+            if (at < *last)
+                at = *last;
+            *last = at;
+        }
+        e = world_push_octets(w, EV_OVERLAY, at, to - 1, 0, p, size);
+        e->a = nve;
+        e->b = vni;
+        e->c = ttl;
+    }
 }
 
 static void
@@ -393,7 +425,10 @@ flood(struct world *w, uint32_t nve, uint32_t port, uint32_t vid, uint32_t vni,
 static bool
 known_vtep(struct world *w, uint32_t nve, uint32_t from)
 {
+    struct key k = key_vn('M', 0, &w->nves[from].vtep, 16);
     struct tab_row *r;
+    if (row(&w->nves[nve], &k))
+        return true;
     for (uint32_t it = 0; (r = tab_each(&w->nves[nve].dp, &it));)
         if (r->key[0] == 'M' && memcmp(r->key + 5, &w->nves[from].vtep, 16) == 0)
             return true;
@@ -417,8 +452,11 @@ report(struct world *w, uint32_t nve, uint8_t type, uint32_t port, uint32_t vid,
     if (r && *(uint64_t *)r->val + 100 * MS > w->now)
         return;
     tab_put(&n->asked, k.b, k.n, &w->now, sizeof(w->now));
-    e = world_push_octets(
-        w, EV_DP_EVENT, w->now + 1 + slow_delay(w), nve, n->inc, p, size);
+    uint64_t at = w->now + 1 + slow_delay(w);
+    if (at < n->event_last)
+        at = n->event_last;
+    n->event_last = at; /* one ring: in order */
+    e = world_push_octets(w, EV_DP_EVENT, at, nve, n->inc, p, size);
     e->a = type;
     e->b = port << 16 | vid;
     e->c = vni;
@@ -446,13 +484,17 @@ forward(struct world *w, uint32_t nve, uint32_t port, uint32_t vid, uint32_t vni
         flood(w, nve, port, vid, vni, true, p, size);
         return;
     }
+    flight_at(w, nve, p, size);
     f = dp_fdb(n, vni, &dst);
+    if ((!f || f->kind == FDB_LOCAL) &&
+        hold_take(w, nve, vni, &dst, port, 64, nve, p, size))
+        return;
     if (!f) {
         if (negative(w, nve, vni, &dst, 6)) {
-            drop(w, nve, DPC_DROP_NEGATIVE);
+            drop(w, nve, DPC_DROP_NEGATIVE, p, size);
             return;
         }
-        drop(w, nve, DPC_DROP_UNKNOWN_MAC);
+        drop(w, nve, DPC_DROP_UNKNOWN_MAC, p, size);
         if (port)
             report(w, nve, DP_EV_MISS_MAC, port, vid, vni, NULL, p, size);
         return;
@@ -466,7 +508,7 @@ forward(struct world *w, uint32_t nve, uint32_t port, uint32_t vid, uint32_t vni
         struct key a = key_place('A', port, vid);
         const struct dp_vap *vap = row(n, &a);
         if (!vap || !vap->reflect) {
-            drop(w, nve, DPC_DROP_HAIRPIN);
+            drop(w, nve, DPC_DROP_HAIRPIN, p, size);
             return;
         }
     }
@@ -490,7 +532,7 @@ answered(struct world *w, uint32_t nve, uint32_t port, uint32_t vid, uint32_t vn
     if (!eth_decode(&r, &eth) || eth.type != ETH_TYPE_ARP || !arp_decode(&r, &arp))
         return false;
     if (!vn) {
-        drop(w, nve, DPC_DROP_NO_VN);
+        drop(w, nve, DPC_DROP_NO_VN, p, size);
         return true;
     }
     if (!arp_is_probe(&arp)) {
@@ -504,22 +546,22 @@ answered(struct world *w, uint32_t nve, uint32_t port, uint32_t vid, uint32_t vn
     if (vn->arp == ARP_FLOOD)
         return false;
     if (arp.op != ARP_REQUEST || arp_is_announce(&arp)) {
-        drop(w, nve, DPC_ABSORBED);
+        drop(w, nve, DPC_ABSORBED, p, size);
         return true;
     }
     k = key_vn('R', vni, &arp.target_ip, 16);
     known = row(n, &k);
     if (!known) {
         if (negative(w, nve, vni, &arp.target_ip, 16)) {
-            drop(w, nve, DPC_DROP_NEGATIVE);
+            drop(w, nve, DPC_DROP_NEGATIVE, p, size);
             return true;
         }
-        drop(w, nve, DPC_DROP_UNKNOWN_IP);
+        drop(w, nve, DPC_DROP_UNKNOWN_IP, p, size);
         report(w, nve, DP_EV_MISS_IP, port, vid, vni, &arp.target_ip, p, size);
         return true;
     }
     if (mac_equal(known, &eth.src)) {
-        drop(w, nve, DPC_ABSORBED);
+        drop(w, nve, DPC_ABSORBED, p, size);
         return true;
     }
     const struct dp_fdb *f = dp_fdb(n, vni, known);
@@ -527,7 +569,7 @@ answered(struct world *w, uint32_t nve, uint32_t port, uint32_t vid, uint32_t vn
         k = key_place('A', port, vid);
         const struct dp_vap *vap = row(n, &k);
         if (!vap || !vap->reflect) {
-            drop(w, nve, DPC_DROP_HAIRPIN);
+            drop(w, nve, DPC_DROP_HAIRPIN, p, size);
             return true;
         }
     }
@@ -557,7 +599,7 @@ dp_from_port(struct world *w, uint32_t nve, uint32_t port, uint32_t vid,
     if (!conf)
         return;
     if (!vid && conf->native != NATIVE_VN) {
-        drop(w, nve, DPC_DROP_NATIVE);
+        drop(w, nve, DPC_DROP_NATIVE, p, size);
         return;
     }
     k = key_place('S', port, vid);
@@ -565,7 +607,7 @@ dp_from_port(struct world *w, uint32_t nve, uint32_t port, uint32_t vid,
     vsi = row(n, &k);
     if (vsi) {
         if (!vsi->active) {
-            drop(w, nve, DPC_DROP_INACTIVE);
+            drop(w, nve, DPC_DROP_INACTIVE, p, size);
             return;
         }
         vni = vsi->vni;
@@ -573,7 +615,7 @@ dp_from_port(struct world *w, uint32_t nve, uint32_t port, uint32_t vid,
         k = key_place('A', port, vid);
         const struct dp_vap *vap = row(n, &k);
         if (!vap || !vap->wildcard) {
-            drop(w, nve, vap ? DPC_DROP_SPOOF : DPC_DROP_NO_VAP);
+            drop(w, nve, vap ? DPC_DROP_SPOOF : DPC_DROP_NO_VAP, p, size);
             return;
         }
         vni = vap->vni;
@@ -593,37 +635,61 @@ dp_from_overlay(struct world *w, uint32_t nve, uint32_t from, uint32_t vni,
 {
     struct nve_node *n = &w->nves[nve];
     struct key vk = key_vn('N', vni, "", 0);
-    const struct dp_fdb *f;
     struct mac dst;
     memcpy(&dst, p, 6);
     if (!known_vtep(w, nve, from)) {
-        drop(w, nve, DPC_DROP_VTEP);
+        drop(w, nve, DPC_DROP_VTEP, p, size);
         return;
     }
     if (mac_is_group(&dst)) {
+        if (n->counters[DPC_RELAYED])
+            cover_fault(FAULT_17);
         if (row(n, &vk))
             flood(w, nve, 0, 0, vni, false, p, size);
         return;
     }
-    f = dp_fdb(n, vni, &dst);
+    flight_at(w, nve, p, size);
+    if (hold_take(w, nve, vni, &dst, 0, ttl, from, p, size))
+        return;
+    dp_release(w, nve, vni, 0, ttl, from, p, size);
+}
+
+/* A unicast frame that does not wait (any more). port 0: from the overlay, of NVE
+ * `from`. */
+void
+dp_release(struct world *w, uint32_t nve, uint32_t vni, uint32_t port, uint32_t ttl,
+    uint32_t from, const uint8_t *p, uint32_t size)
+{
+    struct nve_node *n = &w->nves[nve];
+    struct key vk = key_vn('N', vni, "", 0);
+    struct mac dst;
+    memcpy(&dst, p, 6);
+    const struct dp_fdb *f = dp_fdb(n, vni, &dst);
     if (f && f->kind == FDB_LOCAL) {
         check_local(w, nve, vni, &dst);
         egress(w, nve, f->port, f->vid, vni, p, size);
         return;
     }
+    if (port && f) {
+        overlay(w, nve, f->from, vni, ttl, p, size);
+        return;
+    }
     if (!row(n, &vk)) {
-        drop(w, nve, DPC_DROP_NO_VN);
+        drop(w, nve, DPC_DROP_NO_VN, p, size);
         return;
     }
     if (!f || f->kind != FDB_RELAY) {
-        drop(w, nve, DPC_DROP_SPLIT);
+        drop(w, nve, DPC_DROP_SPLIT, p, size);
         return;
     }
     w->n_relayed++;
+    n->counters[DPC_RELAYED]++;
     if (ttl <= 1) {
-        drop(w, nve, DPC_DROP_TTL);
+        drop(w, nve, DPC_DROP_TTL, p, size);
         sim_fail(w, "P1", "nve=%u: a frame was relayed until its TTL was used up", nve);
         return;
     }
+    flight_relayed(w, nve, f->from - 1, vni, &dst, p, size);
+    report(w, nve, DP_EV_RELAYED, 0, 0, vni, &w->nves[from].vtep, p, size);
     overlay(w, nve, f->from, vni, ttl - 1, p, size);
 }

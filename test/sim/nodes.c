@@ -243,7 +243,7 @@ nve_new_of(struct world *w, uint32_t i, uint32_t inc, uint64_t now)
         .evb_rte = 8,
         .evb_retries = 3,
         .evb_rwd = 15,
-        .evb_rka = 17,
+        .evb_rka = (uint8_t)w->sc->rka,
         .trace_events = 16,
         .ports = n->ports,
         .n_ports = w->sc->ports,
@@ -268,6 +268,7 @@ nve_new_of(struct world *w, uint32_t i, uint32_t inc, uint64_t now)
     s[SET_STALE_US] = 20 * SEC;
     s[SET_RETRY_US] = 500 * MS;
     s[SET_MAX_LEARNED] = 4;
+    s[SET_HOLD_FRAMES] = w->sc->hold_frames;
     struct nve *made = nve_new(&c, now);
     mem_free(profiles);
     return made;
@@ -300,6 +301,7 @@ nve_make(struct world *w, uint32_t i)
     tab_init(&n->journal);
     tab_init(&n->dp);
     tab_init(&n->asked);
+    n->overlay_last = mem_alloc(s->nves * sizeof(*n->overlay_last));
     n->ports = mem_alloc(s->ports * sizeof(*n->ports));
     n->vid_reserved = mem_alloc(s->ports * sizeof(*n->vid_reserved));
     for (uint32_t p = 0; p < s->ports; p++) {
@@ -694,6 +696,7 @@ nve_crash(struct world *w, uint32_t i, uint64_t down_us)
     n->inc++;
     n->dpq = (struct dp_queue){0};
     n->journal_last = 0;
+    hold_crash(w, i);
     nve_free(n->nve);
     n->nve = NULL;
     world_push(w, EV_START_NVE, w->now + down_us, i, 0);
@@ -940,6 +943,8 @@ nodes_done(struct world *w)
             mem_free((void *)n->ports[p].edge.name);
             mem_free((void *)n->ports[p].edge.vid_reserved);
         }
+        hold_done(n);
+        mem_free(n->overlay_last);
         mem_free(n->ports);
         mem_free(n->vid_reserved);
     }

@@ -115,14 +115,18 @@ asked(struct world *w, uint32_t i, struct ask *a, bool ok, bool unpublished,
     TRACE(w, "server=%u vm=%u %s: %s%s%s", i, a->vm, verb_names[a->verb],
         ok ? "ok" : "refused: ", why ? why : "", unpublished ? " unpublished" : "");
     a->open = false;
+    a->granted = ok;
     if (ok)
         w->oks[a->verb]++;
     else
         w->refusals++;
+    if (ok && a->verb == V_ASSOC && v->run == i + 1 && !v->mover)
+        v->sure = i + 1;
     if (v->want == i + 1 && v->final == FINAL_ASKED && a->verb == V_ASSOC) {
         v->final = !ok ? FINAL_REFUSED : unpublished ? FINAL_UNPUBLISHED : FINAL_OK;
         v->confirmed_us = w->now;
     }
+    mover_answer(w, i, a, ok);
 }
 
 /* ---- Berth's agent ---- */
@@ -250,7 +254,7 @@ tes_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
 {
     static const char *const cmds[] = {"vm associate", "vm preassociate", "vm suspend",
         "vm resume", "vm terminate", "vm emigrate", "vm emigrate", "vm immigrate",
-        "vm immigrate"};
+        "vm immigrate", [V_EMIGH] = "vm emigrate"};
     struct vm *v = &w->vms[vm];
     uint64_t id = ask_new(w, i, vm, verb)->id;
     char line[1024], vsi[VSIID_STR], mac[MAC_STR], ip[IP_STR];
@@ -275,6 +279,8 @@ tes_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
         n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"confirm\":true");
     if (verb == V_EMIGC)
         n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"phase\":\"commit\"");
+    if (verb == V_EMIGH)
+        n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"phase\":\"hold\"");
     if (verb == V_IMMA)
         n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"phase\":\"asso\"");
     if ((verb == V_IMMA || verb == V_EMIGC) && v->epoch)
@@ -308,7 +314,7 @@ tes_boot(struct world *w, uint32_t i)
         .evb_rte = 8,
         .evb_retries = 3,
         .evb_rwd = 15,
-        .evb_rka = 17,
+        .evb_rka = (uint8_t)w->sc->rka,
         .reflective_relay = i % 2,
         .tries = 3,
         .trace_events = 16,
@@ -431,8 +437,8 @@ plain_boot(struct world *w, uint32_t i)
     struct server *s = &w->servers[i];
     struct vdp_station_conf sc = vdp_station_defaults(&s->mac);
     struct lldp_evb_conf lc = lldp_evb_defaults(LLDP_EVB_STATION, &s->mac);
-    sc.timers = lc.timers =
-        (struct evb_timers){.retries = 3, .rte = 8, .rwd = 15, .rka = 17};
+    sc.timers = lc.timers = (struct evb_timers){
+        .retries = 3, .rte = 8, .rwd = 15, .rka = (uint8_t)w->sc->rka};
     sc.tries = 2;
     sc.max_vsis = 1024;
     sc.seed = w->sc->seed * 13 + i + s->inc * 1000;
@@ -457,7 +463,8 @@ plain_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
         .filter_format = VDP_FILTER_GROUP_MAC
     };
     struct ask *a;
-    if (verb == V_EMIGP || verb == V_EMIGC || verb == V_SUSPEND || verb == V_RESUME)
+    if (verb == V_EMIGP || verb == V_EMIGC || verb == V_EMIGH || verb == V_SUSPEND ||
+        verb == V_RESUME)
         return; /* it has no words for them */
     if (verb == V_TERM && !server_att(w, i, vm, false))
         return;
@@ -785,10 +792,15 @@ static void
 server_send(struct world *w, uint32_t i, uint32_t vid, const uint8_t *p, uint32_t size)
 {
     struct server *s = &w->servers[i];
-    if (!s->up || (!w->calm && rng_chance(&w->net, w->sc->loss)))
+    if (!s->up || (!w->calm && rng_chance(&w->net, w->sc->loss))) {
+        flight_lost(w, LOST_NET, s->nve, 0, p, size);
         return;
-    struct event *e =
-        world_push_octets(w, EV_DATA_NVE, w->now + net_delay(w), s->nve, 0, p, size);
+    }
+    uint64_t at = w->now + net_delay(w);
+    if (at < s->up_last)
+        at = s->up_last;
+    s->up_last = at;
+    struct event *e = world_push_octets(w, EV_DATA_NVE, at, s->nve, 0, p, size);
     e->a = s->port;
     e->b = vid;
     e->c = i;
@@ -813,6 +825,8 @@ guest_send(struct world *w, uint32_t vm, uint32_t to, enum frame_kind kind)
     switch (kind) {
     case FRAME_UNICAST:
         size = frame_make(p, &t->mac, &v->mac, v->vn, seq);
+        if (t->vn == v->vn && vm != to)
+            flight_sent(w, seq, vm, to);
         break;
     case FRAME_BROADCAST:
         size = frame_make(p, &all, &v->mac, v->vn, seq);
@@ -830,6 +844,30 @@ guest_send(struct world *w, uint32_t vm, uint32_t to, enum frame_kind kind)
     return seq;
 }
 
+/* It stands still here, or is about to run here: its vNIC has a queue. Else it is not
+ * here any more: a late frame. */
+static void
+vm_sleeps(struct world *w, uint32_t i, uint32_t vm, uint32_t vid, const uint8_t *p,
+    uint32_t size)
+{
+    struct vm *v = &w->vms[vm];
+    if (p[0] & 1 || size > sizeof(v->wait->p))
+        return;
+    if (!(v->here == i + 1 || mover_comes(w, vm, i)) || v->n_wait >= SLEEP_MAX) {
+        TRACE(w, "vm=%u is not at server=%u: a frame is lost", vm, i);
+        flight_lost(w, LOST_ASLEEP, w->servers[i].nve, i, p, size);
+        return;
+    }
+    TRACE(w, "vm=%u does not run at server=%u: a frame waits", vm, i);
+    if (v->n_wait == v->cap_wait) {
+        v->cap_wait = v->cap_wait ? v->cap_wait * 2 : 16;
+        v->wait = mem_grow(v->wait, v->cap_wait * sizeof(*v->wait));
+    }
+    struct waiting *q = &v->wait[v->n_wait++];
+    *q = (struct waiting){.server = i, .vid = vid, .size = size};
+    memcpy(q->p, p, size);
+}
+
 static void
 vm_takes(struct world *w, uint32_t i, uint32_t vm, uint32_t vid, const uint8_t *p,
     uint32_t size)
@@ -844,14 +882,18 @@ vm_takes(struct world *w, uint32_t i, uint32_t vm, uint32_t vid, const uint8_t *
             i, vm, v->vn, seq, (int)vn, vid);
         return;
     }
-    if (v->run != i + 1)
-        return; /* it is not here any more: a late frame */
+    if (v->run != i + 1) {
+        vm_sleeps(w, i, vm, vid, p, size);
+        return;
+    }
     w->n_delivered++;
     TRACE(w, "vm=%u takes frame %u", vm, seq);
     if (!eth_decode(&r, &eth) || eth.type != ETH_TYPE_ARP || !arp_decode(&r, &arp)) {
         v->n_got++;
         if (seq > v->got_seq)
             v->got_seq = seq;
+        if (!(p[0] & 1))
+            flight_taken(w, seq);
         return;
     }
     if (arp.op == ARP_REPLY) {
@@ -872,13 +914,17 @@ void
 server_data(struct world *w, uint32_t i, uint32_t vid, const uint8_t *p, uint32_t size)
 {
     struct server *s = &w->servers[i];
-    bool group = p[0] & 1;
+    bool group = p[0] & 1, taken = false;
     for (uint32_t k = 0; k < s->n_atts; k++) {
         const struct attachment *a = &s->atts[k];
         if (!a->used || !a->vid || a->vid != vid)
             continue;
         if ((group && memcmp(p + 6, w->vms[a->vm].mac.b, 6) != 0) ||
-            memcmp(p, w->vms[a->vm].mac.b, 6) == 0)
+            memcmp(p, w->vms[a->vm].mac.b, 6) == 0) {
             vm_takes(w, i, a->vm, vid, p, size);
+            taken = true;
+        }
     }
+    if (!taken && !group)
+        flight_lost(w, LOST_ASLEEP, s->nve, i, p, size);
 }

@@ -8,25 +8,30 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define EVENTS_SHOWN 60
 #define SHRINK_RUNS  250
-#define LIMIT_S      120 /* of one run: it hangs */
+#define LIMIT_S      120 /* of one run of an ordinary world: it hangs */
 
 struct result { /* in memory shared with the child */
     uint64_t seed, done, steps, last_hash;
+    uint32_t profile;
     bool failed;
     char property[40], why[600];
-    uint64_t counts[V_N], oks[V_N], refusals, delivered, forwarded, relayed;
+    uint64_t counts[V_N], oks[V_N], refusals, delivered, forwarded, relayed, held,
+        moves;
+    struct coverage cover;
 };
 struct options {
     uint64_t first, seeds;
     uint32_t nves, vms, jobs;
     const char *replay, *out;
-    bool verbose, shrink, stats;
+    bool verbose, shrink, stats, coverage, rows;
+    uint32_t profiles; /* bits */
 };
 
 static struct world *current; /* for the signal handler */
@@ -70,7 +75,7 @@ run(const struct scenario *s, struct result *r, bool trace, bool verbose)
     current = &w;
     if (w.tracing)
         log_set_sink(sink, NULL), log_set_level("*", LOG_INF);
-    alarm(LIMIT_S);
+    alarm(s->vms > 1000 ? 0 : LIMIT_S);
     if (!world_run(&w, s)) {
         r->failed = true;
         memcpy(r->property, w.property, sizeof(r->property));
@@ -85,6 +90,8 @@ run(const struct scenario *s, struct result *r, bool trace, bool verbose)
     r->delivered += w.n_delivered;
     r->forwarded += w.n_forwarded;
     r->relayed += w.n_relayed;
+    r->held += w.n_held;
+    r->moves += w.n_moves_ok;
     for (unsigned i = 0; i < V_N; i++) {
         r->counts[i] += w.counts[i];
         r->oks[i] += w.oks[i];
@@ -92,6 +99,8 @@ run(const struct scenario *s, struct result *r, bool trace, bool verbose)
     log_set_sink(NULL, NULL);
     current = NULL;
     world_done(&w);
+    cover_add(&r->cover, &coverage);
+    memset(&coverage, 0, sizeof(coverage));
     return hash;
 }
 
@@ -141,7 +150,9 @@ run_child(const struct scenario *s, struct result *r, enum how how, bool verbose
 {
     int status = 0;
     pid_t pid;
+    struct coverage cover = r->cover;
     memset(r, 0, sizeof(*r));
+    r->cover = cover;
     fflush(stdout);
     pid = fork();
     if (pid == 0) {
@@ -209,7 +220,8 @@ explain(const struct options *o, struct scenario *s, const struct result *found)
     struct result *r = shared();
     char property[40], path[512], why[800];
     memcpy(property, found->property, sizeof(property));
-    printf("seed %llu: %s: %s\n", (unsigned long long)s->seed, property, found->why);
+    printf("seed %llu (%s): %s: %s\n", (unsigned long long)s->seed,
+        profile_names[s->profile], property, found->why);
     if (o->shrink) {
         uint32_t before = s->n_ops;
         shrink(s, property, r);
@@ -217,8 +229,8 @@ explain(const struct options *o, struct scenario *s, const struct result *found)
     }
     printf("the last events:\n");
     run_child(s, r, TRACED, false);
-    snprintf(
-        path, sizeof(path), "%s/sim-%llu.txt", o->out, (unsigned long long)s->seed);
+    snprintf(path, sizeof(path), "%s/sim-%s%llu.txt", o->out, s->profile ? "move-" : "",
+        (unsigned long long)s->seed);
     FILE *f = fopen(path, "w");
     if (f) {
         snprintf(why, sizeof(why), "%s: %s", property, r->failed ? r->why : found->why);
@@ -242,9 +254,13 @@ worker_start(const struct options *o, struct result *r, uint64_t first)
     for (uint64_t seed = first; seed < o->first + o->seeds; seed += o->jobs) {
         struct scenario s;
         r->seed = seed;
-        scenario_make(&s, seed, o->nves, o->vms);
-        run_seed(&s, r, seed % 4 == 0);
-        scenario_done(&s);
+        for (uint32_t p = 0; p < PROFILE_N && !r->failed; p++)
+            if (o->profiles >> p & 1) {
+                r->profile = p;
+                scenario_make(&s, seed, o->nves, o->vms, p);
+                run_seed(&s, r, seed % 8 == 0 && !o->nves);
+                scenario_done(&s);
+            }
         if (r->failed)
             break;
         r->done++;
@@ -258,6 +274,7 @@ run_seeds(const struct options *o)
     struct result *r[64], sum = {0};
     pid_t pids[64];
     struct timespec a, b;
+    struct rusage usage;
     uint32_t n_failed = 0;
     double took;
     clock_gettime(CLOCK_MONOTONIC, &a);
@@ -275,12 +292,12 @@ run_seeds(const struct options *o)
                 break;
             struct scenario s;
             struct result found = *r[j];
-            scenario_make(&s, found.seed, o->nves, o->vms);
+            scenario_make(&s, found.seed, o->nves, o->vms, found.profile);
             if (n_failed++ < 5)
                 explain(o, &s, &found);
             else
-                printf("seed %llu: %s: %s\n", (unsigned long long)found.seed,
-                    found.property, found.why);
+                printf("seed %llu (%s): %s: %s\n", (unsigned long long)found.seed,
+                    profile_names[found.profile], found.property, found.why);
             scenario_done(&s);
             if (found.seed + o->jobs >= o->first + o->seeds || n_failed >= 100)
                 break;
@@ -296,6 +313,9 @@ run_seeds(const struct options *o)
         sum.delivered += r[j]->delivered;
         sum.forwarded += r[j]->forwarded;
         sum.relayed += r[j]->relayed;
+        sum.held += r[j]->held;
+        sum.moves += r[j]->moves;
+        cover_add(&sum.cover, &r[j]->cover);
         for (unsigned i = 0; i < V_N; i++) {
             sum.counts[i] += r[j]->counts[i];
             sum.oks[i] += r[j]->oks[i];
@@ -306,16 +326,21 @@ run_seeds(const struct options *o)
             if (sum.counts[i])
                 printf("%-18s %9llu, ok %llu\n", verb_names[i],
                     (unsigned long long)sum.counts[i], (unsigned long long)sum.oks[i]);
-        printf("refused %llu, frames forwarded %llu, relayed %llu, delivered %llu\n",
-            (unsigned long long)sum.refusals, (unsigned long long)sum.forwarded,
-            (unsigned long long)sum.relayed, (unsigned long long)sum.delivered);
+        printf("refused %llu, migrations %llu, frames forwarded %llu, relayed %llu, "
+               "held %llu, delivered %llu\n",
+            (unsigned long long)sum.refusals, (unsigned long long)sum.moves,
+            (unsigned long long)sum.forwarded, (unsigned long long)sum.relayed,
+            (unsigned long long)sum.held, (unsigned long long)sum.delivered);
+        getrusage(RUSAGE_CHILDREN, &usage);
+        printf("most memory of one process: %ld MB\n", usage.ru_maxrss / 1024);
     }
+    uint32_t missing = o->coverage ? cover_print(&sum.cover, o->rows) : 0;
     printf("sim: %llu seeds passed, %u failed, first %llu; %.1f s, %.1f seeds/s, %.0f "
            "steps/s\n",
         (unsigned long long)sum.done, n_failed, (unsigned long long)o->first, took,
         took > 0 ? (double)sum.done / took : 0.0,
         took > 0 ? (double)sum.steps / took : 0.0);
-    return n_failed ? 1 : 0;
+    return n_failed || missing ? 1 : 0;
 }
 
 static int
@@ -351,12 +376,23 @@ number(const char *text)
     return n;
 }
 
+static uint32_t
+profile_of(const char *name)
+{
+    for (uint32_t p = 0; p < PROFILE_N; p++)
+        if (strcmp(name, profile_names[p]) == 0)
+            return 1u << p;
+    fprintf(stderr, "sim: no profile %s\n", name);
+    exit(2);
+}
+
 static void
 usage(void)
 {
     fputs(
         "sim [--seeds N] [--first SEED] [--nves N] [--vms N] [--jobs N] [--no-shrink]\n"
-        "    [--stats] [--out DIR]                       many worlds, each from its "
+        "    [--profile chaos|migrate] [--stats] [--coverage] [--rows] [--out DIR]\n"
+        "                                                many worlds, each from its "
         "seed\n"
         "sim --replay FILE... [--verbose]                worlds written down\n"
         "sim --seeds 1 --first SEED --verbose            one world, every event\n",
@@ -368,7 +404,7 @@ int
 main(int argc, char **argv)
 {
     struct options o = {
-        .first = 1, .seeds = 100, .jobs = 1, .out = ".", .shrink = true};
+        .first = 1, .seeds = 100, .jobs = 1, .out = ".", .shrink = true, .profiles = 3};
     int bad = 0;
     signal(SIGABRT, on_signal);
     signal(SIGALRM, on_signal);
@@ -380,6 +416,10 @@ main(int argc, char **argv)
             o.shrink = false;
         else if (strcmp(a, "--stats") == 0)
             o.stats = true;
+        else if (strcmp(a, "--coverage") == 0)
+            o.coverage = true;
+        else if (strcmp(a, "--rows") == 0)
+            o.coverage = o.rows = true;
         else if (strcmp(a, "--replay") == 0) {
             o.replay = v;
             while (++i < argc && argv[i][0] != '-')
@@ -395,6 +435,8 @@ main(int argc, char **argv)
             o.vms = (uint32_t)number(v);
         else if (strcmp(a, "--jobs") == 0)
             o.jobs = (uint32_t)number(v);
+        else if (strcmp(a, "--profile") == 0)
+            o.profiles = profile_of(v);
         else if (strcmp(a, "--out") == 0)
             o.out = v;
         else
@@ -407,7 +449,7 @@ main(int argc, char **argv)
     if (o.verbose && o.seeds == 1) {
         struct scenario s;
         struct result *r = shared();
-        scenario_make(&s, o.first, o.nves, o.vms);
+        scenario_make(&s, o.first, o.nves, o.vms, o.profiles & 1 ? 0 : 1);
         run_child(&s, r, PLAIN, true);
         printf("%s %s\n", r->failed ? r->property : "passes", r->why);
         scenario_done(&s);

@@ -4,9 +4,11 @@
  * of events; net.c is wires, streams and datagrams with their faults; dpmodel.c carries
  * out struct dp_op as core/dp.h says and forwards frames; nodes.c and servers.c run the
  * nodes and keep what survives their crashes; work.c makes and reads the list of
- * operations; props.c asserts. Nothing here reads a clock. */
+ * operations; drive.c moves VMs as a hypervisor does; flight.c knows every frame;
+ * cover.c counts what was reached; props.c asserts. Nothing here reads a clock. */
 #ifndef BERTH_TEST_SIM_H
 #define BERTH_TEST_SIM_H
+#include "base/fsm.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -72,14 +74,18 @@ enum verb { /* a: VM or node, b: server or microseconds; see work.c */
     V_CUT,
     V_VN_DEL,
     V_VN_PUT,
+    V_EMIGH, /* Emigrate(hold) */
+    V_MOVE,  /* a whole migration of VM a to server b; c says how, see drive.c */
     V_N
 };
 extern const char *const verb_names[V_N];
 struct op {
     uint64_t at_us;
     uint8_t verb;
-    uint32_t a, b;
+    uint32_t a, b, c;
 };
+enum profile { PROFILE_CHAOS, PROFILE_MIGRATE, PROFILE_N };
+extern const char *const profile_names[PROFILE_N];
 #define MAX_OPS 200000
 struct scenario {
     uint64_t seed;
@@ -87,11 +93,12 @@ struct scenario {
     uint32_t loss, dup, cut;    /* per million: frames and datagrams lost, doubled */
     uint64_t delay_us, slow_us; /* links; completions */
     uint32_t plain, hostile, wild, small_tags, pull, centralised, noips; /* percent */
-    uint32_t domain_shared, native_vn, berth_only, soak;
+    uint32_t domain_shared, profile, rka, hold_frames, strict;
     struct op *ops;
     uint32_t n_ops;
 };
-void scenario_make(struct scenario *s, uint64_t seed, uint32_t nves, uint32_t vms);
+void scenario_make(struct scenario *s, uint64_t seed, uint32_t nves, uint32_t vms,
+    enum profile profile);
 bool scenario_read(struct scenario *s, const char *path);
 void scenario_write(const struct scenario *s, FILE *f, const char *why);
 void scenario_done(struct scenario *s);
@@ -125,6 +132,8 @@ enum ev_type {
     EV_START_NVA,
     EV_START_SERVER,
     EV_LINK,
+    EV_MOVER,
+    EV_PROBE,
     EV_FINAL,
     EV_N
 };
@@ -156,6 +165,15 @@ struct vm {
     bool far;          /* the last answer said that the far ends have it */
     uint32_t arp_from; /* VM + 1 that answered last */
     struct mac arp_mac;
+    uint32_t mover; /* + 1: the migration under way */
+    uint32_t sure;  /* server + 1 where the last claim of all was granted */
+    uint32_t
+        here; /* server + 1: there, but not running (yet): frames queue at its vNIC */
+    uint32_t n_wait, cap_wait;
+    struct waiting { /* what queues there */
+        uint32_t server, vid, size;
+        uint8_t p[64];
+    } * wait;
 };
 enum final_state { FINAL_NOT, FINAL_ASKED, FINAL_OK, FINAL_REFUSED, FINAL_UNPUBLISHED };
 
@@ -168,7 +186,7 @@ struct ask { /* a request of an agent that waits for its answer */
     uint32_t vm;
     uint8_t verb;
     uint64_t at_us;
-    bool open, ok, row;
+    bool open, ok, row, granted;
     uint64_t id;
 };
 enum server_kind { SERVER_TES, SERVER_PLAIN, SERVER_HOSTILE };
@@ -191,7 +209,8 @@ struct server {
     uint32_t *plain; /* PLAIN: VMs that it has asked for, to ask again after a crash */
     uint32_t n_plain;
     uint64_t last_tagged_at;
-    uint8_t sample[256]; /* a frame it has sent, for forgeries */
+    uint64_t up_last, down_last; /* the wire keeps the order of data frames */
+    uint8_t sample[256];         /* a frame it has sent, for forgeries */
     uint32_t sample_size;
 };
 struct conn {
@@ -216,9 +235,12 @@ struct nve_node {
     uint32_t dp_gen;
     bool dp_sync;
     struct dp_queue dpq;
-    uint64_t journal_last, wake_at, part_until, asked_at;
+    uint64_t journal_last, event_last, wake_at, part_until, asked_at;
     struct tab asked; /* rate limit of events: key -> time */
     uint64_t conn;
+    uint64_t *overlay_last; /* per NVE: the path keeps the order, but for stragglers */
+    struct holding *holds;  /* dphold.c */
+    uint32_t n_holds;
     char name[16];
     struct nve_port_conf *ports;
     uint32_t (*vid_reserved)[4];
@@ -235,7 +257,7 @@ struct nva_node {
 };
 struct world {
     const struct scenario *sc;
-    struct rng rng, net;
+    struct rng rng, net, air; /* air: what strays in the overlay */
     uint64_t now, seq, steps, hash;
     struct event *heap;
     uint32_t n_heap, cap_heap;
@@ -261,7 +283,12 @@ struct world {
     uint32_t n_ring, at_ring;
     struct recorder *rec;
     uint32_t rec_kind, rec_node;
-    uint64_t n_delivered, n_forwarded, n_relayed;
+    uint64_t n_delivered, n_forwarded, n_relayed, n_held, n_moves, n_moves_ok;
+    struct flight *flights; /* by number of the frame */
+    uint32_t cap_flights;
+    struct tab paths; /* (sender, VM, path) -> number of the last frame taken */
+    struct mover *movers;
+    uint32_t n_movers;
     uint32_t step_outs;
     uint64_t counts[V_N], oks[V_N], refusals;
 };
@@ -316,6 +343,8 @@ struct attachment *server_att(struct world *w, uint32_t i, uint32_t vm, bool mak
 void server_garbage(struct world *w, uint32_t i, uint32_t n);
 /* Frames of VMs. */
 enum frame_kind { FRAME_UNICAST, FRAME_BROADCAST, FRAME_ARP, FRAME_GARP };
+void vm_wake(
+    struct world *w, uint32_t vm, uint32_t server); /* runs there: server + 1 */
 #define VN_HOSTILE 0xffffffffu
 uint32_t guest_send(struct world *w, uint32_t vm, uint32_t to, enum frame_kind kind);
 void server_data(
@@ -358,6 +387,73 @@ uint32_t vtep_nve(const struct world *w, const struct ip *ip); /* number + 1, 0:
 
 /* work.c */
 void work_op(struct world *w, const struct op *o);
+
+/* dphold.c: frames that wait (K12) */
+void hold_set(struct world *w, uint32_t nve, const struct dp_op *op);
+void hold_del(struct world *w, uint32_t nve, const struct dp_op *op);
+bool hold_take(struct world *w, uint32_t nve, uint32_t vni, const struct mac *mac,
+    uint32_t port, uint32_t ttl, uint32_t from, const uint8_t *p, uint32_t size);
+bool hold_has(const struct nve_node *n, uint32_t vni, const struct mac *mac);
+void hold_sync(struct world *w, uint32_t nve, uint32_t gen); /* SYNC_END */
+void hold_crash(
+    struct world *w, uint32_t nve); /* who holds is gone with what it held */
+void hold_done(struct nve_node *n);
+uint32_t hold_count(const struct nve_node *n);
+void dp_release(struct world *w, uint32_t nve, uint32_t vni, uint32_t port,
+    uint32_t ttl, uint32_t from, const uint8_t *p, uint32_t size);
+
+/* flight.c: what became of every unicast frame between VMs */
+enum lost_why { LOST_NOT, LOST_NET, LOST_ASLEEP, LOST_DROP };
+struct flight {
+    uint32_t from, to, stream; /* stream: mover + 1 */
+    uint64_t sent_us, left_us; /* left: out of a server port */
+    uint64_t relay_epoch;
+    uint32_t path, server; /* server: where it was lost asleep */
+    uint16_t relays, why, nve;
+    uint8_t got, lost, stray, twice, held, used;
+};
+struct flight *flight_of(struct world *w, const uint8_t *p, uint32_t size);
+void flight_sent(struct world *w, uint32_t seq, uint32_t from, uint32_t to);
+void flight_at(struct world *w, uint32_t nve, const uint8_t *p, uint32_t size);
+void flight_relayed(struct world *w, uint32_t nve, uint32_t to, uint32_t vni,
+    const struct mac *mac, const uint8_t *p, uint32_t size);
+void flight_lost(struct world *w, enum lost_why lost, uint32_t nve, uint32_t why,
+    const uint8_t *p, uint32_t size);
+void flight_taken(struct world *w, uint32_t seq);
+void flights_done(struct world *w);
+
+/* drive.c: migrations, as a hypervisor makes them */
+void mover_start(struct world *w, const struct op *o);
+void mover_event(struct world *w, struct event *e);
+void mover_answer(struct world *w, uint32_t server, const struct ask *a, bool ok);
+bool mover_comes(const struct world *w, uint32_t vm, uint32_t server);
+void movers_done(struct world *w);
+bool movers_busy(const struct world *w);
+uint32_t mover_random(struct rng *r, bool strict); /* how */
+enum { SLEEP_MAX = 1000 };                         /* frames that queue at a vNIC */
+
+/* cover.c */
+enum fault {
+#define FAULTS(X)                                                                      \
+    X(1)                                                                               \
+    X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16)  \
+        X(17) X(18) X(19) X(20) X(21)
+#define X(n) FAULT_##n,
+    FAULTS(X)
+#undef X
+        FAULT_N
+};
+#define COVER_DEFS 8
+#define COVER_ROWS 256
+struct coverage {
+    const struct fsm_def *defs[COVER_DEFS]; /* the same in every child */
+    uint64_t rows[COVER_DEFS][COVER_ROWS], faults[FAULT_N];
+};
+extern struct coverage coverage; /* of this process */
+void cover_fault(enum fault f);
+void cover_add(struct coverage *to, const struct coverage *from);
+/* One line per table; all rows that nobody reached. Returns how many those are. */
+uint32_t cover_print(const struct coverage *c, bool rows);
 
 /* props.c */
 void props_rest(struct world *w);  /* P2, P3 at rest */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What happens in a world: made from a seed, carried out, written and read as text:
  *   key value            the world
- *   op <us> <verb> a b   one operation
+ *   op <us> <verb> a b c one operation; c may be left out
  * Lines that begin with # are comments. */
 #include "sim.h"
 #include <stddef.h>
@@ -11,7 +11,8 @@ const char *const verb_names[V_N] = {"associate", "preassociate", "suspend", "re
     "terminate", "emigrate-prepare", "emigrate-commit", "immigrate-pre",
     "immigrate-asso", "send", "arp", "broadcast", "garp", "spoof", "garbage",
     "crash-nve", "crash-nva", "crash-tes", "flap", "partition", "cut", "vn-del",
-    "vn-put"};
+    "vn-put", "emigrate-hold", "migrate"};
+const char *const profile_names[PROFILE_N] = {"chaos", "migrate"};
 
 /* ---- making ---- */
 
@@ -30,7 +31,7 @@ add(struct maker *m, uint64_t at, uint8_t verb, uint32_t a, uint32_t b)
         m->cap = m->cap ? m->cap * 2 : 64;
         s->ops = mem_grow(s->ops, m->cap * sizeof(*s->ops));
     }
-    s->ops[s->n_ops++] = (struct op){at, verb, a, b};
+    s->ops[s->n_ops++] = (struct op){.at_us = at, .verb = verb, .a = a, .b = b};
 }
 
 /* The orders of requirements 4.1, and some that nobody should use. */
@@ -135,14 +136,122 @@ op_compare(const void *x, const void *y)
     return a->at_us < b->at_us ? -1 : a->at_us > b->at_us;
 }
 
+/* What may go wrong while a VM moves, near the moment `at`. */
+static void
+move_fault(struct maker *m, uint64_t at, uint32_t from, uint32_t to)
+{
+    uint32_t down =
+        (uint32_t)(10 * MS + rnd(&m->rng, rnd(&m->rng, 4) ? 400 * MS : 3 * SEC));
+    uint32_t server = rnd(&m->rng, 2) ? from : to, nve = server / m->s->ports;
+    if (rnd(&m->rng, 4) == 0)
+        nve = (uint32_t)rnd(&m->rng, m->s->nves);
+    switch (rnd(&m->rng, 8)) {
+    case 0:
+    case 1:
+        add(m, at, V_CRASH_NVE, nve, down);
+        break;
+    case 2:
+        add(m, at, V_CRASH_NVA, 0, down);
+        break;
+    case 3:
+        add(m, at, V_CRASH_TES, server, down);
+        break;
+    case 4:
+        add(m, at, V_FLAP, server, down);
+        break;
+    case 5:
+    case 6:
+        add(m, at, V_PART, nve, down * 2);
+        break;
+    case 7:
+        add(m, at, V_CUT, nve, 0);
+        break;
+    }
+}
+
+/* Twenty migrations of a few VMs, and what goes wrong meanwhile; a quarter of the
+ * worlds has no fault, and there every frame is accounted for. */
+static void
+make_moves(struct maker *m)
+{
+    struct scenario *s = m->s;
+    uint32_t moves = s->vms > 1000 ? s->vms / 50 : 20;
+    uint64_t first = 5 * SEC, span = ((uint64_t)s->chaos_s - 7) * SEC;
+    for (uint32_t vm = 0; vm < s->vms; vm++) {
+        uint32_t to = (uint32_t)rnd(&m->rng, m->n_servers);
+        m->place[vm] = to + 1;
+        add(m, 2500 * MS + rnd(&m->rng, SEC), V_ASSOC, vm, to);
+    }
+    for (uint32_t i = 0; i < moves; i++) {
+        uint64_t at = first + span * i / moves + rnd(&m->rng, span / moves + 1);
+        uint32_t vm = (uint32_t)rnd(&m->rng, s->vms), from = m->place[vm] - 1;
+        uint32_t to = (uint32_t)rnd(&m->rng, m->n_servers);
+        add(m, at, V_MOVE, vm, to);
+        s->ops[s->n_ops - 1].c = mover_random(&m->rng, s->strict);
+        m->place[vm] = to + 1;
+        if (!s->strict && rnd(&m->rng, 3) == 0)
+            move_fault(
+                m, at + rnd(&m->rng, rnd(&m->rng, 2) ? 400 * MS : 3 * SEC), from, to);
+        if (rnd(&m->rng, 3) == 0)
+            add(m, at + rnd(&m->rng, SEC), (uint8_t)(V_SEND + rnd(&m->rng, 4)),
+                (uint32_t)rnd(&m->rng, s->vms), (uint32_t)rnd(&m->rng, s->vms));
+    }
+}
+
+static void
+make_migrate(struct maker *m, uint32_t nves, uint32_t vms)
+{
+    struct scenario *s = m->s;
+    s->nves = nves ? nves : 3 + (uint32_t)rnd(&m->rng, 2);
+    s->ports = 1 + (uint32_t)rnd(&m->rng, 2);
+    s->vns = 1 + (uint32_t)rnd(&m->rng, 2);
+    s->vms = vms ? vms : 4 + (uint32_t)rnd(&m->rng, 4);
+    s->chaos_s = 16;
+    s->rka = 19;
+    s->strict = rnd(&m->rng, 4) == 0;
+    s->hold_frames = s->strict || rnd(&m->rng, 4) ? 1024 : 3;
+    s->delay_us = 300;
+    s->slow_us = rnd(&m->rng, 2 * MS);
+    if (vms > 1000) {
+        s->vns = vms / 50;
+        s->ports = 4;
+        s->rka = 22;
+    }
+    if (!s->strict) {
+        if (rnd(&m->rng, 4)) {
+            s->loss = (uint32_t)rnd(&m->rng, 100000);
+            s->dup = (uint32_t)rnd(&m->rng, 100000);
+            s->delay_us = rnd(&m->rng, 10 * MS);
+        }
+        if (rnd(&m->rng, 3) == 0)
+            s->slow_us = rnd(&m->rng, 200 * MS);
+        s->plain = rnd(&m->rng, 3) ? 0 : 40;
+        s->domain_shared = rnd(&m->rng, 3) == 0;
+        s->noips = rnd(&m->rng, 3) ? 0 : 50;
+    }
+    s->pull = rnd(&m->rng, 4) ? 0 : 60;
+    m->n_servers = s->nves * s->ports;
+    m->place = mem_alloc(s->vms * sizeof(*m->place));
+    make_moves(m);
+    qsort(s->ops, s->n_ops, sizeof(*s->ops), op_compare);
+    mem_free(m->place);
+}
+
 void
-scenario_make(struct scenario *s, uint64_t seed, uint32_t nves, uint32_t vms)
+scenario_make(struct scenario *s, uint64_t seed, uint32_t nves, uint32_t vms,
+    enum profile profile)
 {
     struct maker m = {.s = s};
     uint32_t n, faults;
     memset(s, 0, sizeof(*s));
     rng_seed(&m.rng, seed ^ 0x5ca1ab1e);
     s->seed = seed;
+    s->profile = profile;
+    s->rka = 17;
+    if (profile == PROFILE_MIGRATE) {
+        make_migrate(&m, nves, vms);
+        return;
+    }
     s->nves = nves ? nves : 1 + (uint32_t)rnd(&m.rng, 4);
     s->ports = 1 + (uint32_t)rnd(&m.rng, 3);
     s->vns = 1 + (uint32_t)rnd(&m.rng, 3);
@@ -202,8 +311,10 @@ scenario_done(struct scenario *s)
 
 #define WORDS(X)                                                                       \
     X(nves)                                                                            \
-    X(ports) X(vns) X(vms) X(chaos_s) X(loss) X(dup) X(plain) X(hostile) X(wild)       \
-        X(small_tags) X(pull) X(centralised) X(noips) X(domain_shared)
+    X(ports)                                                                           \
+    X(vns) X(vms) X(chaos_s) X(loss) X(dup) X(plain) X(hostile) X(wild) X(small_tags)  \
+        X(pull) X(centralised) X(noips) X(domain_shared) X(profile) X(rka)             \
+            X(hold_frames) X(strict)
 
 void
 scenario_write(const struct scenario *s, FILE *f, const char *why)
@@ -215,21 +326,23 @@ scenario_write(const struct scenario *s, FILE *f, const char *why)
     fprintf(f, "delay_us %llu\nslow_us %llu\n", (unsigned long long)s->delay_us,
         (unsigned long long)s->slow_us);
     for (uint32_t i = 0; i < s->n_ops; i++)
-        fprintf(f, "op %llu %s %u %u\n", (unsigned long long)s->ops[i].at_us,
-            verb_names[s->ops[i].verb], s->ops[i].a, s->ops[i].b);
+        fprintf(f, s->ops[i].c ? "op %llu %s %u %u %u\n" : "op %llu %s %u %u\n",
+            (unsigned long long)s->ops[i].at_us, verb_names[s->ops[i].verb],
+            s->ops[i].a, s->ops[i].b, s->ops[i].c);
 }
 
 static bool
 read_op(struct maker *m, const char *line)
 {
     unsigned long long at;
-    unsigned a, b;
+    unsigned a, b, c = 0;
     char verb[32];
-    if (sscanf(line, "op %llu %31s %u %u", &at, verb, &a, &b) != 4)
+    if (sscanf(line, "op %llu %31s %u %u %u", &at, verb, &a, &b, &c) < 4)
         return false;
     for (uint8_t v = 0; v < V_N; v++)
         if (strcmp(verb, verb_names[v]) == 0) {
             add(m, at, v, a, b);
+            m->s->ops[m->s->n_ops - 1].c = c;
             return true;
         }
     return false;
@@ -244,6 +357,7 @@ scenario_read(struct scenario *s, const char *path)
     unsigned long long value;
     bool good = f != NULL;
     memset(s, 0, sizeof(*s));
+    s->rka = 17;
     while (good && fgets(line, sizeof(line), f)) {
         if (line[0] == '#' || line[0] == '\n')
             continue;
@@ -342,12 +456,14 @@ work_op(struct world *w, const struct op *o)
     uint32_t vm = o->a % w->sc->vms, server;
     struct vm *v = &w->vms[vm];
     TRACE(w, "op %s %u %u", verb_names[o->verb], o->a, o->b);
-    w->counts[o->verb] += o->verb > V_IMMA;
+    w->counts[o->verb] += o->verb > V_IMMA && o->verb != V_EMIGH;
+    if (o->verb <= V_IMMA || o->verb == V_EMIGH)
+        v->sure = 0;
     switch ((enum verb)o->verb) {
     case V_ASSOC:
     case V_IMMA:
         server = honest(w, o->b);
-        v->run = server + 1;
+        vm_wake(w, vm, server + 1);
         server_ask(w, server, vm, o->verb);
         break;
     case V_IMMP:
@@ -366,10 +482,14 @@ work_op(struct world *w, const struct op *o)
             v->run = 0;
         server_ask(w, server, vm, o->verb);
         break;
+    case V_MOVE:
+        mover_start(w, o);
+        break;
     case V_PRE:
     case V_SUSPEND:
     case V_EMIGP:
     case V_EMIGC:
+    case V_EMIGH:
         server_ask(w, honest(w, o->b), vm, o->verb);
         break;
     case V_SEND:

@@ -8,7 +8,7 @@ const char *const ev_names[EV_N] = {"wake-nve", "wake-nva", "wake-server", "fram
     "frame-server", "data-nve", "data-server", "overlay", "dp", "dp-event", "journal",
     "tagged", "tes-journal", "store", "stream-nve", "stream-nva", "stream-open",
     "stream-fail", "closed-nve", "closed-nva", "blocked", "udp-nve", "udp-nva", "op",
-    "start-nve", "start-nva", "start-server", "link", "final"};
+    "start-nve", "start-nva", "start-server", "link", "mover", "probe", "final"};
 
 #define RING 400
 
@@ -125,7 +125,8 @@ static void
 dispatch(struct world *w, struct event *e)
 {
     if (w->tracing && e->type != EV_WAKE_NVE && e->type != EV_WAKE_NVA &&
-        e->type != EV_WAKE_SERVER && e->type != EV_OP &&
+        e->type != EV_WAKE_SERVER && e->type != EV_OP && e->type != EV_MOVER &&
+        e->type != EV_PROBE &&
         !((e->type == EV_STREAM_NVE || e->type == EV_STREAM_NVA) && e->size == 28))
         TRACE(w, "%s node=%u a=%u b=%u size=%u", ev_names[e->type], e->node, e->a, e->b,
             e->size);
@@ -170,6 +171,10 @@ dispatch(struct world *w, struct event *e)
         break;
     case EV_OP:
         work_op(w, &w->sc->ops[e->a]);
+        break;
+    case EV_MOVER:
+    case EV_PROBE:
+        mover_event(w, e);
         break;
     case EV_FINAL:
     case EV_N:
@@ -216,12 +221,14 @@ build(struct world *w)
     const struct scenario *s = w->sc;
     rng_seed(&w->rng, s->seed);
     rng_seed(&w->net, s->seed ^ 0x9e3779b97f4a7c15u);
+    rng_seed(&w->air, s->seed ^ 0xa1f);
     w->now = SEC;
     w->n_servers = s->nves * s->ports;
     w->nves = mem_alloc(s->nves * sizeof(*w->nves));
     w->servers = mem_alloc(w->n_servers * sizeof(*w->servers));
     w->vms = mem_alloc(s->vms * sizeof(*w->vms));
     tab_init(&w->conns);
+    tab_init(&w->paths);
     for (uint32_t i = 0; i < s->nves; i++)
         nve_make(w, i);
     for (uint32_t i = 0; i < w->n_servers; i++)
@@ -288,6 +295,10 @@ world_done(struct world *w)
     nodes_done(w);
     recorder_done(w);
     tab_done(&w->conns);
+    flights_done(w);
+    movers_done(w);
+    for (uint32_t i = 0; w->vms && i < w->sc->vms; i++)
+        mem_free(w->vms[i].wait);
     mem_free(w->nves);
     mem_free(w->servers);
     mem_free(w->vms);
