@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of attach: its objects and what its files call of each other. attach.c takes
- * requests and events through the table; attach_entry.c stages, installs and releases
- * entries and keeps the VAPs; attach_txn.c carries a request through its pending set;
- * attach_learn.c holds what wildcard VSIs teach (K2); attach_restore.c the journal and the
- * walks. Pools never move their objects; a handle is looked up again after anything that
+/* Inside of attach: its objects and what its files call of each other. attach.c keeps
+ * attachments; attach_request.c and attach_event.c go through their table; attach_entry.c
+ * stages, installs and releases entries and keeps the VAPs; attach_txn.c carries a request
+ * through its pending set; attach_learn.c holds what wildcard VSIs teach (K2);
+ * attach_restore.c the journal and the walks. Pools never move their objects; a handle is looked up again after anything that
  * may free it. */
 #ifndef BERTH_CORE_ATTACH_INT_H
 #define BERTH_CORE_ATTACH_INT_H
@@ -186,30 +186,36 @@ const char *request_fault(const struct tns_request *rq);
 void txn_begin(struct edge *e, uint32_t txn);                /* after the step */
 void txn_advance(struct edge *e, uint32_t txn);
 void txn_timer(struct edge *e, uint32_t txn);
-void txn_end(struct edge *e, uint32_t txn);                  /* frees; starts the queued one */
 void txn_done(struct edge *e, uint32_t txn);                 /* ok: answers, now or when confirmed */
 bool txn_waits_remote(const struct edge *e, uint32_t txn);
 void txn_remote_end(struct edge *e, uint32_t txn);           /* answers as things stand */
 
 /* attach.c */
 bool att_step(struct edge *e, uint32_t att, uint8_t event, uint8_t *action);
-void att_event(struct edge *e, uint32_t att, uint8_t event); /* from inside; no answer */
-void att_settle(struct edge *e, uint32_t att);
-void att_shaken(struct edge *e, uint32_t att);               /* the same, and no waiting for far ends */
 void att_arm(struct edge *e, uint32_t att);                  /* its idle timer */
 void att_link(struct edge *e, uint32_t att, bool term);
 void att_unlink(struct edge *e, uint32_t att);
 void att_forget(struct edge *e, uint32_t att);
 void att_tombs(struct edge *e, uint32_t att);                /* ends what is left of TERM */
-void att_answer(struct edge *e, uint32_t txn, uint8_t code, const char *reason);
 void att_notice(struct edge *e, uint32_t att, uint8_t type, const char *reason);
 void att_inactive(struct edge *e, uint32_t att, uint32_t txn);
 void att_move(struct edge *e, uint32_t att);                 /* entry_move of all of them */
 void att_end_entries(struct edge *e, uint32_t att, uint32_t txn);
-void request_start(struct edge *e, uint32_t txn);
 uint64_t att_nonce(struct edge *e);
 uint32_t att_new(struct edge *e, uint32_t port, const struct vsiid *id);
+void att_free(struct edge *e, uint32_t att);
 uint32_t att_find(const struct edge *e, uint32_t port, const struct vsiid *id);
+
+/* attach_request.c */
+void att_answer(struct edge *e, uint32_t txn, uint8_t code, const char *reason);
+void request_start(struct edge *e, uint32_t txn);
+void txn_end(struct edge *e, uint32_t txn);                  /* frees; starts the queued one */
+void txn_orphan(struct edge *e, uint32_t txn);               /* its attachment goes now */
+
+/* attach_event.c */
+void att_event(struct edge *e, uint32_t att, uint8_t event); /* from inside; no answer */
+void att_settle(struct edge *e, uint32_t att);
+void att_shaken(struct edge *e, uint32_t att);               /* the same, and no waiting for far ends */
 
 /* attach_learn.c */
 void learn_active(struct edge *e, uint32_t att, bool active, uint32_t txn);
