@@ -288,6 +288,9 @@ nva_new_of(struct world *w, uint32_t inc, uint64_t now)
     c.settings[NVA_SET_FORGET_US] = 20 * SEC;
     c.settings[NVA_SET_STALE_US] = 20 * SEC;
     c.settings[NVA_SET_NEGATIVE_US] = 2 * SEC;
+    /* Random servers say that one VM runs at many places, time and again. What E5 stops
+     * they would insist on for ever, and no world would come to rest. */
+    c.settings[NVA_SET_DAMP_MOVES] = 255;
     return nva_new(&c, now);
 }
 
