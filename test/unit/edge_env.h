@@ -48,6 +48,11 @@ struct env_fdb {
     uint8_t kind, named;
     struct ip vtep;
 };
+struct env_hold {
+    uint32_t vni;
+    struct mac mac;
+    uint8_t named;
+};
 struct env_record {
     uint8_t kind, key[RECORD_KEY_MAX];
     uint16_t key_size, size;
@@ -79,11 +84,12 @@ struct env {
     struct env_vap vap[ENV_ROWS];
     struct env_vsi vsi[ENV_ROWS];
     struct env_fdb fdb[ENV_ROWS];
+    struct env_hold hold[ENV_ROWS];
     struct env_record record[ENV_ROWS];
     struct env_own own[ENV_ROWS];
     struct env_pending *pending;
     uint32_t vns[256]; /* with bit 31: named since DP_SYNC_BEGIN */
-    uint32_t n_vap, n_vsi, n_fdb, n_record, n_own, n_pending, cap_pending, n_vn;
+    uint32_t n_vap, n_vsi, n_fdb, n_hold, n_record, n_own, n_pending, cap_pending, n_vn;
     struct env_answer *answers; /* by cookie */
     uint32_t n_answers;
     uint32_t n_notices, n_acks, n_queries;
@@ -142,6 +148,14 @@ env_fdb_find(const struct env *v, uint32_t vni, const struct mac *mac)
     return -1;
 }
 static inline int
+env_hold_find(const struct env *v, uint32_t vni, const struct mac *mac)
+{
+    for (uint32_t i = 0; i < v->n_hold; i++)
+        if (v->hold[i].vni == vni && mac_equal(&v->hold[i].mac, mac))
+            return (int)i;
+    return -1;
+}
+static inline int
 env_vn_find(const struct env *v, uint32_t vni)
 {
     for (uint32_t i = 0; i < v->n_vn; i++)
@@ -176,6 +190,8 @@ env_dp(struct env *v, const struct dp_op *op)
             v->vsi[k].named = 0;
         for (uint32_t k = 0; k < v->n_fdb; k++)
             v->fdb[k].named = 0;
+        for (uint32_t k = 0; k < v->n_hold; k++)
+            v->hold[k].named = 0;
         break;
     case DP_SYNC_END:
         v->syncing = 0;
@@ -199,6 +215,11 @@ env_dp(struct env *v, const struct dp_op *op)
                 k++;
             else
                 ENV_DEL(v->fdb, v->n_fdb, k);
+        for (uint32_t k = 0; k < v->n_hold;)
+            if (v->hold[k].named)
+                k++;
+            else
+                ENV_DEL(v->hold, v->n_hold, k);
         break;
     case DP_VN_SET:
         i = env_vn_find(v, op->u.vn.vni);
@@ -259,9 +280,20 @@ env_dp(struct env *v, const struct dp_op *op)
     case DP_MEMBER_DEL:
     case DP_NEG_SET:
     case DP_NEG_DEL:
-    case DP_HOLD_SET:
-    case DP_HOLD_DEL:
     case DP_N_OPS:
+        break;
+    case DP_HOLD_SET: /* K12: always bounded */
+        ENV_CHECK(op->u.hold.frames && op->u.hold.octets && op->u.hold.max_us);
+        i = env_hold_find(v, op->u.hold.vni, &op->u.hold.mac);
+        if (i < 0)
+            i = (int)v->n_hold++;
+        ENV_CHECK(v->n_hold < ENV_ROWS);
+        v->hold[i] = (struct env_hold){op->u.hold.vni, op->u.hold.mac, 1};
+        break;
+    case DP_HOLD_DEL:
+        i = env_hold_find(v, op->u.hold.vni, &op->u.hold.mac);
+        if (i >= 0)
+            ENV_DEL(v->hold, v->n_hold, i);
         break;
     case DP_FRAME:
         v->n_frames++;
@@ -742,10 +774,26 @@ env_quiet(const struct env *v)
         int fdb = env_fdb_find(v, a.vni, &a.mac);
         if (a.state == ATT_ASSOC) { /* active: one place, here */
             ENV_CHECK(v->vsi[vsi].active);
+            if (a.armed == 2) /* but its frames are not */
+                continue;
+            ENV_CHECK(env_hold_find(v, a.vni, &a.mac) < 0 || v->syncing);
             ENV_CHECK(fdb >= 0 && v->fdb[fdb].kind == FDB_LOCAL &&
                       v->fdb[fdb].port == a.port && v->fdb[fdb].vid == a.vid);
         }
     }
+    /* A key waits or is relayed, and never both. */
+    struct edge_map_view m;
+    uint32_t n_held = 0;
+    for (uint32_t it = 0; edge_each_mapping(v->e, &it, &m);) {
+        int hold = env_hold_find(v, m.rec.vni, &m.rec.mac);
+        int fdb = env_fdb_find(v, m.rec.vni, &m.rec.mac);
+        ENV_CHECK((hold >= 0) == m.held || v->syncing || v->fail_dp);
+        n_held += hold >= 0;
+        if (hold >= 0)
+            ENV_CHECK(fdb < 0 || v->fdb[fdb].kind != FDB_RELAY || v->syncing);
+        ENV_CHECK(ip_is_none(&m.target) || !m.held);
+    }
+    ENV_CHECK(n_held == v->n_hold || v->syncing || v->fail_dp);
     /* Nothing in the data plane that no state asks for. */
     uint32_t n_active = 0;
     for (uint32_t i = 0; i < v->n_vsi; i++)
@@ -774,7 +822,7 @@ env_empty(const struct env *v)
 {
     ENV_CHECK(attach_count(v->e) == 0);
     ENV_CHECK(tag_count(v->e) == 0);
-    ENV_CHECK(v->n_vap == 0 && v->n_vsi == 0 && v->n_vn == 0);
+    ENV_CHECK(v->n_vap == 0 && v->n_vsi == 0 && v->n_vn == 0 && v->n_hold == 0);
     for (uint32_t i = 0; i < v->n_fdb; i++)
         ENV_CHECK(v->fdb[i].kind != FDB_LOCAL);
     ENV_CHECK(v->n_record == 0);

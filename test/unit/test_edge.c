@@ -26,6 +26,7 @@ draw_request(struct rng *r, struct tns_entry *n)
         .id = env_vsi_id(vsi),
         .berth_station = (uint8_t)rng_below(r, 2),
         .suspended = rng_below(r, 8) == 0,
+        .hold = rng_below(r, 2) == 0,
         .entries = n};
     bool bare = rng_below(r, 8) == 0 && rq.op != TNS_ASSOC;
     rq.n_entries = bare ? 0 : (uint16_t)(1 + rng_below(r, 3));
@@ -54,6 +55,8 @@ draw_request(struct rng *r, struct tns_entry *n)
         rq.has_epoch = 1;
         rq.epoch = 1 + rng_below(r, 40);
         rq.migration_id = rng_below(r, 3);
+        if (rng_below(r, 2))
+            rq.peer_nve = ip_v4(0x0a000002 + rng_below(r, 3));
     }
     return rq;
 }
@@ -65,7 +68,7 @@ draw_event(struct env *v, struct rng *r)
     struct tns_request rq;
     struct mapping_rec rec;
     uint32_t port;
-    switch (rng_below(r, 24)) {
+    switch (rng_below(r, 27)) {
     case 0:
         env_tick(v, rng_below(r, 2000000));
         break;
@@ -101,6 +104,26 @@ draw_event(struct env *v, struct rng *r)
             edge_session(v->e, v->session, v->now);
         }
         break;
+    case 7: /* another NVE is to have it */
+    case 8:
+        rec = (struct mapping_rec){.vni = 1 + rng_below(r, 5),
+            .mac = env_mac(4 + rng_below(r, VSIS * 4)),
+            .owner = ip_v4(0x0a000001 + rng_below(r, 4)),
+            .epoch = rng_below(r, 60)};
+        w = env_own(v, rec.vni, &rec.mac);
+        if (rng_below(r, 4))
+            rec.epoch = ++w->known;
+        edge_reserved(v->e, &rec, v->now);
+        break;
+    case 9: {
+        struct dp_event ev = {.type = DP_EV_RELAYED,
+            .vni = 1 + rng_below(r, 5),
+            .dst = env_mac(4 + rng_below(r, VSIS * 4)),
+            .ip = ip_v4(0x0a000001 + rng_below(r, 4))};
+        edge_dp_event(v->e, &ev, v->now);
+        edge_smr(v->e, ev.vni, &ev.dst, &ev.ip, v->now);
+        break;
+    }
     case 5:
         edge_port_reflect(v->e, 1 + rng_below(r, 4), rng_below(r, 2), v->now);
         break;
