@@ -25,6 +25,7 @@
 #define WRITE_SIZE  (4u << 20)
 #define REST_US     1000000 /* before a slot's number is given out again */
 #define QUIET_US    20000   /* what is missing so long was lost in the TAP's queue */
+#define LOOKS       4       /* ... and in so many looks */
 #define DRAIN_US                                                                       \
     5000000 /* then order gives way: frames come faster than they leave                \
              */
@@ -41,9 +42,11 @@ struct slot {
     uint32_t frames;
     uint64_t octets;
     uint64_t read;                   /* of `in` */
+    uint64_t before;                 /* `in` when this turn began to read */
     uint64_t missing, missing_since; /* the fewest seen since then */
-    uint64_t since_us;               /* draining; resting */
-    uint32_t live;                   /* place in live[] + 1 */
+    unsigned looks;
+    uint64_t since_us; /* draining; lingering; resting */
+    uint32_t live;     /* place in live[] + 1 */
 };
 struct hold {
     struct hold_conf conf;
@@ -559,24 +562,26 @@ write_some(struct hold *h)
     return MORE_NONE;
 }
 
-/* Frames that the programs have counted and the TAP does not have were lost at its
- * queue's end: they must not look as if they were on their way for ever. A frame that
- * is just being sent is missing too, but not in every look for QUIET_US. */
+/* Frames that the programs had counted before the TAP was read until it was empty, and
+ * that it did not have, were lost at its queue's end: they must not look as if they
+ * were on their way for ever. A frame that is just being sent is missing too, but not
+ * in every look. */
 static void
 forgive(struct slot *s, struct nve_hold *n, uint64_t now_us)
 {
-    int64_t missing = (int64_t)(entered(n) - s->read);
+    int64_t missing = (int64_t)(s->before - s->read);
 
     if (missing <= 0) {
         s->missing = 0;
         return;
     }
-    if (!s->missing || (uint64_t)missing < s->missing) {
-        if (!s->missing)
-            s->missing_since = now_us;
-        s->missing = (uint64_t)missing;
+    if (!s->missing) {
+        s->missing_since = now_us;
+        s->looks = 0;
     }
-    if (now_us < s->missing_since + QUIET_US)
+    if (!s->missing || (uint64_t)missing < s->missing)
+        s->missing = (uint64_t)missing;
+    if (++s->looks < LOOKS || now_us < s->missing_since + QUIET_US)
         return;
     s->read += s->missing;
     store(&n->dropped, n->dropped + s->missing);
@@ -610,8 +615,11 @@ settle(struct hold *h, bool empty, uint64_t now_us)
             h->unordered++;
             state_set(n, NVE_HOLD_PASS);
         }
-        if (empty && ended(s, n)) {
+        if (empty && n->state == NVE_HOLD_DRAIN && ended(s, n)) {
             state_set(n, NVE_HOLD_PASS);
+            s->since_us = now_us;
+        }
+        if (empty && ended(s, n) && now_us >= s->since_us + h->conf.linger_us) {
             rest_add(h, slot, now_us); /* the last one of the list takes its place */
             h->conf.drained(h->conf.ctx, slot);
         } else {
@@ -624,9 +632,13 @@ uint64_t
 hold_turn(struct hold *h, uint64_t now_us)
 {
     uint64_t next = HOLD_NEVER, at;
-    bool empty = read_some(h, now_us);
-    enum more more = write_some(h);
+    enum more more;
+    bool empty;
 
+    for (uint32_t i = 0; i < h->n_live; i++)
+        h->slots[h->live[i]].before = entered(&h->conf.slots[h->live[i]]);
+    empty = read_some(h, now_us);
+    more = write_some(h);
     settle(h, empty, now_us);
     if (!empty || more == MORE_NOW)
         return now_us;
@@ -639,8 +651,12 @@ hold_turn(struct hold *h, uint64_t now_us)
         at = HOLD_NEVER;
         if (n->state == NVE_HOLD_KEEP && s->head)
             at = s->head->at_us + n->max_us;
-        if (s->missing && s->missing_since + QUIET_US < at)
-            at = s->missing_since + QUIET_US;
+        if (n->state == NVE_HOLD_PASS && !s->head)
+            at = s->since_us + h->conf.linger_us;
+        if (s->missing && now_us + QUIET_US / LOOKS < at)
+            at = now_us + QUIET_US / LOOKS;
+        if (n->state == NVE_HOLD_DRAIN && now_us + QUIET_US < at)
+            at = now_us + QUIET_US; /* one that was just being sent */
         if (at < next)
             next = at;
     }
