@@ -9,8 +9,10 @@
 #include "host/dp_bpf_int.h"
 #include "nve_test.skel.h"
 
-#define VN_S         5000 /* suppress */
-#define VN_F         6000 /* flood, BUM limit 3 at once */
+#define VN_S         5000       /* suppress */
+#define VN_F         6000       /* flood, BUM limit 3 at once */
+#define V2           0xc0000202 /* known endpoints */
+#define V3           0xc0000203
 #define ACT_OK       0
 #define ACT_SHOT     2
 #define ACT_REDIRECT 7
@@ -82,6 +84,15 @@ overlay_in(
     };
 
     return run(skel->progs.test_overlay, f, &ctx);
+}
+
+/* A held frame comes back: slot and hops. */
+static int
+hold_in(const struct frame *f, uint32_t tci)
+{
+    struct __sk_buff ctx = {.cb = {tci}, .ifindex = if_nametoindex("s1")};
+
+    return run(skel->progs.test_hold, f, &ctx);
 }
 
 /* Exactly this one, of the counters that say what became of a frame. */
@@ -565,6 +576,94 @@ drain(int fd)
         ;
 }
 
+/* K12, and what of a held frame cannot be seen with real devices: hops, states. */
+static void
+test_hold(void **state)
+{
+    struct frame a = udp4(A, C, 1, 2, 20), w = udp4(W, C, 1, 2, 20);
+    struct frame e = udp4(E, C, 1, 2, 20), local = udp4(E, A, 1, 2, 20);
+    struct nve_fdb_key key = {.vni = VN_S};
+    struct nve_fdb to;
+    struct nve_hold *n;
+
+    NEED_ROOT();
+    OP(dp, DP_HOLD_SET, hold, .vni = VN_S, .mac = A, .frames = 9, .octets = 9000,
+        .max_us = 1000000);
+    memcpy(key.mac, A.b, 6);
+    assert_int_equal(bpf_map_lookup_elem(dp->fd.fdb, &key, &to), 0);
+    assert_int_equal(to.kind, FDB_LOCAL | NVE_HELD);
+    n = &dp->holds[to.hold];
+    expect_sent(overlay_in(&a, VN_S, V2, 64, 0), DPC_HELD);
+    expect_sent(overlay_in(&a, VN_S, V2, 1, 0), DPC_HELD); /* its hops go with it */
+    assert_int_equal(n->in, 2);
+    n->state = NVE_HOLD_DRAIN;
+    expect_sent(overlay_in(&a, VN_S, V2, 64, 0), DPC_HELD);
+    expect_sent(hold_in(&a, to.hold), DPC_RELEASED);
+    n->out = 1;
+    n->dropped = 1;
+    expect_sent(overlay_in(&a, VN_S, V2, 64, 0), DPC_HELD);
+    n->out = 3;
+    expect_sent(overlay_in(&a, VN_S, V2, 64, 0), DPC_TX_PORT); /* none is before it */
+    assert_int_equal(n->in, 4);
+    n->state = NVE_HOLD_REFUSE;
+    expect_drop(overlay_in(&a, VN_S, V2, 64, 0), DPC_DROP_HELD);
+    n->state = NVE_HOLD_KEEP;
+    OP(dp, DP_HOLD_DEL, hold, .vni = VN_S, .mac = A);
+    expect_sent(overlay_in(&a, VN_S, V2, 64, 0), DPC_TX_PORT);
+
+    OP(dp, DP_HOLD_SET, hold, .vni = VN_S, .mac = E, .frames = 9, .octets = 9000,
+        .max_us = 1000000);
+    memcpy(key.mac, E.b, 6);
+    assert_int_equal(bpf_map_lookup_elem(dp->fd.fdb, &key, &to), 0);
+    assert_int_equal(to.kind, FDB_RELAY | NVE_HELD);
+    expect_sent(overlay_in(&e, VN_S, V2, 64, 0), DPC_HELD);
+    expect_sent(port_in(&local, TAGGED(100)), DPC_TX_OVERLAY); /* goes on */
+    expect_sent(hold_in(&e, to.hold), DPC_TX_OVERLAY);
+    expect_sent(hold_in(&e, 14u << 12 | to.hold), DPC_RELEASED);
+    expect_drop(hold_in(&e, 15u << 12 | to.hold), DPC_DROP_TTL); /* D3 */
+    OP(dp, DP_HOLD_DEL, hold, .vni = VN_S, .mac = E);
+    expect_sent(overlay_in(&e, VN_S, V2, 64, 0), DPC_RELAYED);
+
+    OP(dp, DP_HOLD_SET, hold, .vni = VN_S, .mac = W, .frames = 9, .octets = 9000,
+        .max_us = 1000000);
+    memcpy(key.mac, W.b, 6);
+    assert_int_equal(bpf_map_lookup_elem(dp->fd.fdb, &key, &to), 0);
+    assert_int_equal(to.kind, NVE_NOWHERE | NVE_HELD);
+    expect_sent(overlay_in(&w, VN_S, V2, 64, 0), DPC_HELD);
+    expect_drop(hold_in(&w, to.hold), DPC_DROP_HELD);
+    assert_int_equal(hold_in(&w, 0), ACT_SHOT);
+    OP(dp, DP_HOLD_DEL, hold, .vni = VN_S, .mac = W);
+    assert_int_not_equal(bpf_map_lookup_elem(dp->fd.fdb, &key, &to), 0);
+    expect_drop(overlay_in(&w, VN_S, V2, 64, 0), DPC_DROP_SPLIT);
+}
+
+/* D5: told once a second for each sender and VM, however many frames are relayed. */
+static void
+test_relayed(void **state)
+{
+    struct mac other = mac_n(0x1e);
+    struct frame f = udp4(other, C, 1, 2, 20);
+    struct ip from = ip_n("192.0.2.2");
+
+    NEED_ROOT();
+    OP(dp, DP_FDB_SET, fdb, .vni = VN_S, .mac = other, .kind = FDB_RELAY,
+        .vtep = ip_n("192.0.2.2"));
+    expect_sent(overlay_in(&f, VN_S, V2, 64, 0), DPC_RELAYED);
+    assert_int_equal(n_events, 1);
+    assert_int_equal(events[0].type, DP_EV_RELAYED);
+    assert_int_equal(events[0].vni, VN_S);
+    assert_true(mac_equal(&events[0].dst, &other));
+    assert_true(ip_equal(&events[0].ip, &from));
+    assert_null(events[0].frame);
+    for (int i = 0; i < 50; i++) {
+        expect_sent(overlay_in(&f, VN_S, V2, 64, 0), DPC_RELAYED);
+        assert_int_equal(n_events, 0);
+    }
+    expect_sent(overlay_in(&f, VN_S, V3, 64, 0), DPC_RELAYED);
+    assert_int_equal(n_events, 1); /* another sender */
+    OP(dp, DP_FDB_DEL, fdb, .vni = VN_S, .mac = other);
+}
+
 static void
 test_replication(void **state)
 {
@@ -705,6 +804,8 @@ main(void)
         cmocka_unit_test(test_arp),
         cmocka_unit_test(test_nd),
         cmocka_unit_test(test_overlay),
+        cmocka_unit_test(test_hold),
+        cmocka_unit_test(test_relayed),
         cmocka_unit_test(test_replication),
         cmocka_unit_test(test_many_remotes),
         cmocka_unit_test(test_hostile),
