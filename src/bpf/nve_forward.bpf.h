@@ -208,12 +208,12 @@ forward_unicast(struct __sk_buff *skb, struct nve_counters *n, const struct nve_
         if (kind == NVE_NOWHERE)
             return unknown_mac(skb, n, f, dst);
         h = hold_of_local(to, kind);
-        if (h && (kind != FDB_LOCAL || to->port != f->port || to->vid != f->vid ||
-                     vap_reflects(f)))
+        if (h)
             return hold_keep(skb, n, c, h, to->hold, f->tagged, 0);
     }
     if (kind == FDB_LOCAL) {
-        if (to->port == f->port && to->vid == f->vid) {
+        /* The station of a VM that has just come may not yet switch to it by itself. */
+        if (to->port == f->port && to->vid == f->vid && !(to->kind & NVE_HELD)) {
             if (!vap_reflects(f)) /* the TES has switched it already (K10) */
                 return drop(n, DPC_DROP_HAIRPIN);
             n->c[DPC_REFLECTED]++;

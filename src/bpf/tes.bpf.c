@@ -181,7 +181,7 @@ vm(struct __sk_buff *skb)
         key.vid = v->vid;
         mac_copy(key.mac, eth->dst);
         to = bpf_map_lookup_elem(&macs, &key);
-        if (to) {
+        if (to && !to->away) {
             if (to->ifindex == ifindex)
                 return drop(n, TESC_DROP_UNKNOWN);
             n->c[TESC_LOCAL]++;

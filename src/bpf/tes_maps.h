@@ -6,7 +6,7 @@
 #define BERTH_BPF_TES_MAPS_H
 #include <linux/types.h>
 
-#define TES_LAYOUT  1
+#define TES_LAYOUT  2
 #define TES_UPLINKS 64
 #define TES_VMS_MAX 65536
 #define TES_MEMBERS 32                   /* VMs per chunk of a VLAN's list */
@@ -20,7 +20,7 @@ struct tes_vm {                          /* vms: by ifindex of the VM's interfac
     __u16 uplink, vid;                   /* vid 0: no tag is known yet */
     __u16 mac[3];                        /* none: any source address */
     __u8 pcp, pass, reflect, peer;
-    __u16 pad;
+    __u8 away, pad;
     char name[16];                       /* entries are matched by name at start (K15) */
 };
 struct tes_mac_key {                     /* macs -> ifindex; mac none: what no other VM has */
@@ -30,7 +30,9 @@ struct tes_mac_key {                     /* macs -> ifindex; mac none: what no o
 };
 struct tes_mac {
     __u32 ifindex;
-    __u32 peer;                          /* deliver by bpf_redirect_peer */
+    __u16 peer;                          /* deliver by bpf_redirect_peer */
+    __u16 away;                          /* it runs elsewhere, or is about to: what other
+                                          * VMs send to it is the edge's to keep or relay */
 };
 struct tes_group_key {                   /* groups: chunks 0, 1, ... of a VLAN */
     __u16 uplink, vid;

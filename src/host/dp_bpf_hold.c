@@ -18,6 +18,7 @@
 
 #define HOLDS_SIZE ((size_t)NVE_HOLDS * sizeof(struct nve_hold))
 #define OCTETS_MAX (256u << 20)
+#define LINGER_US  200000 /* a station knows by then that its VM is there */
 _Static_assert(sizeof(struct nve_hold) == 64, "as the kernel lays the array out");
 
 static uint64_t
@@ -280,6 +281,7 @@ dp_hold_start(struct dp_bpf *dp, const struct dp_bpf_conf *conf, struct host_err
 {
     struct hold_conf h = {.n_slots = NVE_HOLDS,
         .octets_max = conf->hold_octets ? conf->hold_octets : OCTETS_MAX,
+        .linger_us = LINGER_US,
         .drained = on_drained,
         .ctx = dp};
     void *at =

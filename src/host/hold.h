@@ -31,6 +31,7 @@ struct hold_conf {
     struct nve_hold *slots;
     uint32_t n_slots; /* number 0 is none: it keeps the sums */
     uint64_t octets_max;
+    uint64_t linger_us; /* how long after its drain a slot is in use still */
     /* A slot was drained: from here on the programs send its frames direct, so its key
      * needs it no more. Called within hold_turn. */
     void (*drained)(void *ctx, uint32_t slot);

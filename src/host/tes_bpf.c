@@ -193,7 +193,7 @@ static int
 ways_add(struct tes_bpf_plane *p, const struct tes_vm *v, uint32_t ifindex)
 {
     struct tes_mac_key k = mac_key(v);
-    struct tes_mac m = {.ifindex = ifindex, .peer = v->peer}, was;
+    struct tes_mac m = {.ifindex = ifindex, .peer = v->peer, .away = v->away}, was;
     char name[IF_NAMESIZE];
     if (!v->vid)
         return 0;
@@ -202,7 +202,10 @@ ways_add(struct tes_bpf_plane *p, const struct tes_vm *v, uint32_t ifindex)
         return -EEXIST;
     if (bpf_map_update_elem(p->macs, &k, &m, BPF_ANY))
         return -errno;
-    return group_add(p, v, ifindex);
+    if (!v->away || v->pass)
+        return group_add(p, v, ifindex);
+    group_del(p, v, ifindex);
+    return 0;
 }
 
 /* At once by a filter, and by a pinned link as soon as the thread comes to it. */
@@ -265,6 +268,8 @@ write_vm(struct tes_bpf_plane *p, struct tag_entry *e, const struct tes_vm *was,
         bpf_map_update_elem(p->vms, &e->ifindex, &closed, BPF_ANY);
         ways_remove(p, was, e->ifindex);
     }
+    if (same)
+        same = was->away == e->v.away && (!was->away || was->pass == e->v.pass);
     rc = same ? 0 : ways_add(p, &e->v, e->ifindex);
     if (rc == -EEXIST)
         return host_fail(err, rc,
@@ -336,6 +341,7 @@ tes_bpf_tag(
     want.pass = tag->pass;
     want.reflect = tag->reflect;
     want.peer = tag->peer;
+    want.away = tag->away;
     e->v = want;
     e->old = false;
     if (!e->ifindex)

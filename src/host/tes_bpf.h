@@ -28,6 +28,8 @@ struct tes_bpf_tag {
     bool pass;    /* frames from the VM pass; frames to it pass as soon as vid is set */
     bool reflect; /* the edge switches between two VMs here (K10) */
     bool peer;    /* deliver by bpf_redirect_peer: a veth into another namespace */
+    bool away;    /* it is on its way: frames for it from VMs here go to the edge (K12),
+                   * and until it may send it gets no group frames */
 };
 struct tes_bpf_plane;
 int tes_bpf_open(

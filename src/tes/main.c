@@ -85,7 +85,8 @@ do_tag(struct agent *a, const struct tes_out *o)
         .vid = o->tag.vid,
         .pcp = o->tag.pcp,
         .pass = o->tag.pass,
-        .reflect = o->tag.reflect};
+        .reflect = o->tag.reflect,
+        .away = o->tag.away};
     if (!a->plane) {
         in.status = -EOPNOTSUPP;
     } else {

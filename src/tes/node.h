@@ -41,6 +41,8 @@ struct tes_tag {
     struct mac mac; /* none: any */
     uint16_t vid;
     uint8_t pcp, pass, reflect; /* reflect: the NVE switches, we do not (K10) */
+    uint8_t away; /* it runs elsewhere, or its pause follows: the NVE has its frames
+                     (K12) */
 };
 enum tes_in_type {
     TES_IN_TICK,         /* the deadline has come */

@@ -141,7 +141,7 @@ tag_same(const struct tes_tag *a, const struct tes_tag *b)
 {
     return a->uplink == b->uplink && strcmp(a->ifname, b->ifname) == 0 &&
            mac_equal(&a->mac, &b->mac) && a->vid == b->vid && a->pcp == b->pcp &&
-           a->pass == b->pass && a->reflect == b->reflect;
+           a->pass == b->pass && a->reflect == b->reflect && a->away == b->away;
 }
 
 static void
@@ -178,6 +178,8 @@ vm_set_tag(struct tes *t, uint32_t h, enum vm_action action)
         tag.vid = v->vid;
         tag.pcp = v->pcp;
         tag.pass = action == VM_ACT_OPEN && v->vid;
+        tag.away = v->state == VM_IMMIG || v->state == VM_EMIG ||
+                   (v->state == VM_ARMED && v->par.hold);
     }
     if (v->tag_sent && !v->tag_status && tag_same(&tag, &v->tag)) {
         if (v->tag_id)
