@@ -260,8 +260,7 @@ static const struct cli_arg emigrate_args[] = {
       .type = CLI_WORD,
       .value = "PHASE",
       .words = emigrate_words,
-      .help = "prepare (the default): it still runs; hold: it is paused next; "
-                "commit: it is paused"},
+      .help = "prepare (default): it runs on; hold: a pause follows; commit: it is paused"},
     {.name = "target",
       .type = CLI_IP,
       .value = "IP",

@@ -186,7 +186,7 @@ last_migration(struct trace_story *s)
     size_t kept = 0;
     for (size_t i = 0; i < s->n; i++) {
         const char *op = text_of(s->rows[i], "op");
-        bool begins = op && strcmp(op, "immigrate-pre") == 0;
+        bool begins = op && strcmp(op, "immigrate-prepare") == 0;
         if (begins && strcmp(text_of(s->rows[i], "event"), "request") == 0)
             start = trace_at(s->rows[i]) - BEFORE_S;
     }
@@ -414,7 +414,7 @@ trace_run(const struct cli_call *call)
         lanes_make(&s);
         if (call->json)
             for (size_t i = 0; i < s.n; i++) {
-                json_dumpf(s.rows[i], stdout, JSON_COMPACT | JSON_REAL_PRECISION(17));
+                json_dumpf(s.rows[i], stdout, JSON_COMPACT | JSON_REAL_PRECISION(16));
                 putchar('\n');
             }
         else if (!path)

@@ -78,7 +78,7 @@ line(char *text, uint32_t *size, json_t *row)
 {
     uint32_t room = PIECE - *size - 1;
     size_t got =
-        json_dumpb(row, text + *size, room, JSON_COMPACT | JSON_REAL_PRECISION(15));
+        json_dumpb(row, text + *size, room, JSON_COMPACT | JSON_REAL_PRECISION(16));
     json_decref(row);
     if (!got || got > room)
         return false;

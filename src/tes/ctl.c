@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define ROWS_AT_ONCE 128
-#define JSON_FLAGS   (JSON_COMPACT | JSON_REAL_PRECISION(9))
+#define JSON_FLAGS   (JSON_COMPACT | JSON_REAL_PRECISION(16))
 
 struct call {
     struct tes *t;

@@ -604,7 +604,7 @@ TOR1 = [event("berth-nve", "tor1", 0.010, "reserved", vni=5000, mac="02:00:00:00
         event("berth-nve", "tor1", 0.020, "relay", vni=5000, mac="02:00:00:00:00:0a",
               peer="10.0.0.2", self="10.0.0.1")]
 TOR2 = [event("berth-nve", "tor2", -9.0, "request", op="assoc", code="ok", self="10.0.0.2"),
-        event("berth-nve", "tor2", 0.005, "request", op="immigrate-pre", code="ok",
+        event("berth-nve", "tor2", 0.005, "request", op="immigrate-prepare", code="ok",
               self="10.0.0.2"),
         event("berth-nve", "tor2", 0.006, "hold", vni=5000, mac="02:00:00:00:00:0a",
               self="10.0.0.2", word="<b>&")]
@@ -619,7 +619,7 @@ def test_trace_of_two_edges(tmp_path):
         assert done.returncode == 0, done.stderr
         lines = done.stdout.splitlines()
         assert [x.split()[4] for x in lines[1:]] == ["request", "hold", "reserved", "relay"]
-        assert "immigrate-pre" in lines[1] and "tor2" in lines[1] and "0.000 ms" in lines[1]
+        assert "immigrate-prepare" in lines[1] and "tor2" in lines[1] and "0.000 ms" in lines[1]
         assert "10.0.0.2, epoch 8" in lines[3] and "5.000 ms" in lines[3]
         # asked again by where the VM is known
         assert json.loads(a.requests[0]) == {"cmd": "trace", "vsi": UUID}
