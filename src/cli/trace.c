@@ -356,7 +356,7 @@ trace_words(const json_t *row, char *text, size_t size)
         else if (json_is_integer(v))
             at += (size_t)snprintf(text + at, size - at, "%s%lld", parts[i].before,
                 (long long)json_integer_value(v));
-        if (i == 0 && code && strcmp(text_of(row, "event"), "request") != 0 &&
+        if (i == 0 && code && strcmp(text_of(row, "event"), "answer") == 0 &&
             at < size)
             at += (size_t)snprintf(text + at, size - at, " %s", code);
     }
