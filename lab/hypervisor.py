@@ -82,7 +82,8 @@ class Hypervisor:
         self.socket = os.path.join(self.folder, "run", "libvirt", "libvirt-sock")
         self.uri = f"qemu:///system?socket={self.socket}"
         self.log_path = os.path.join(self.folder, "var", "log", "libvirt", "libvirtd.log")
-        self.hooks, self.process = {}, None      # hooks: {"qemu": script, "network": script}
+        self.process = None
+        server.settings += f'libvirt = "{self.uri}"\n'
 
     @staticmethod
     def address_of(server):
@@ -120,8 +121,11 @@ dynamic_ownership = 0
 stdio_handler = "file"
 migration_host = "{self.address}"
 """, "etc", "qemu.conf")
-        for name, text in self.hooks.items():       # looked up once, when libvirtd starts
-            self._write(text, "etc", "hooks", name, mode=0o755)
+        hook = os.path.join(BUILD_THERE, "src", "cli", "berth-hook")
+        control = os.path.join(self.lab.dir, self.server.name + ".sock")
+        for name in ("qemu", "network"):            # looked up once, when libvirtd starts
+            self._write(f'#!/bin/sh\nexec {hook} -s {control} "$@"\n', "etc", "hooks", name,
+                        mode=0o755)
         self._write("", "nothing")
         for name, more in (("passwd", "libvirt-qemu:x:64055:64055::/:/usr/sbin/nologin"),
                            ("group", "libvirt-qemu:x:64055:")):
@@ -364,6 +368,9 @@ class MachineLab:
             h.probe_capabilities()
             h.network(self.vn)
             self.events[h] = Events(h)
+        for h in self.hypervisors:
+            wait_for(f"the agent of {h.server.name} to follow libvirt", lambda at=h.server.daemon:
+                     at.rows("ping")[0].get("libvirt"), 20)
         self.asker = self.lab.add_vm(self.lab.servers[2])
         self.asker.associate(self.vn)
         return self
@@ -407,11 +414,12 @@ class Pause:
     def ms(self):
         return (self.resume_ns - self.stop_ns) / 1e6
 
-    def beyond(self, lost_at, rtt_ns):
+    def beyond(self, lost_at, rtt_ns, until_ns=0):
         """Of the packets that were lost, those that cannot have met the pause: sent after
-        it, or so long before it that the answer should have been there."""
+        it (and after until_ns), or so long before it that the answer should have been
+        there."""
         return [(number, sent - self.stop_ns) for number, sent in lost_at
-                if not self.stop_ns - rtt_ns <= sent <= self.resume_ns]
+                if not self.stop_ns - rtt_ns <= sent <= max(self.resume_ns, until_ns)]
 
 
 def main():

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real guest under libvirt: it starts, moves between two edges while it is asked every
+few milliseconds, its move is cancelled, its move fails, it pauses, it ends. Nobody tells
+the agents anything: they follow libvirt's hooks and events.
+
+    guest ─ br0 [srv1: libvirtd, berth-tes] ═ tor1 ═══ tor2 ═ [srv2: libvirtd, berth-tes]
+                                                ╰═ tor3 ═ srv3 ─ asker
+"""
+import contextlib
+import os
+import re
+import signal
+import time
+
+import pytest
+
+import hypervisor as hv
+from lab import LabError, Probe, wait_for
+
+INTERVAL_US = 5000
+RTT_NS = 30_000_000      # an answer of an emulated guest on a busy machine
+
+
+@pytest.fixture(scope="module")
+def ml():
+    """The lab of this file, with one machine that answers, first on srv1."""
+    with hv.MachineLab() as m:
+        machine = m.add_machine()
+        wait_for("an answer of the guest", lambda: machine.ask(m.asker), 20, 0.05)
+        yield m
+        last = hv.Machine(m.lab, 9)      # the lab takes down what it finds, as after a crash
+        last.create(m.hypervisors[0])
+        pid = last.at.qemu_pid(last)
+    wait_for("the end of QEMU", lambda: not ran_by(pid, hv.QEMU))
+
+
+def ran_by(pid, program):
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/exe") == program
+    return False
+
+
+@pytest.fixture
+def machine(ml):
+    return ml.machines[0]
+
+
+def attached(hypervisor, machine):
+    """The agent's row of the machine, or None."""
+    rows = hypervisor.server.daemon.rows("show vms")
+    return next((r for r in rows if r["mac"] == machine.mac), None)
+
+
+def residence(ml, machine):
+    """(VTEP of the owner, epoch) that the authority has."""
+    rows = ml.lab.nva.daemon.rows("show mappings", mac=machine.mac)
+    return (rows[0]["owner"], int(rows[0]["epoch"])) if rows else (None, 0)
+
+
+def wait_owner(ml, machine, hypervisor, above=0):
+    """The authority has it at this server's edge with an epoch above; that epoch."""
+    def there():
+        owner, epoch = residence(ml, machine)
+        return owner == hypervisor.server.nve.vtep and epoch > above and epoch
+    return wait_for(f"{machine.name} at {hypervisor.server.nve.name}", there, 20)
+
+
+def told_epoch(machine):
+    """The epoch in the metadata of the running domain."""
+    found = re.search(r"<[^>]*residence [^>]*epoch=['\"](\d+)['\"]", machine.at.virsh("dumpxml", machine.name))
+    return int(found[1]) if found else 0
+
+
+@contextlib.contextmanager
+def asked(ml, machine, interval_us=INTERVAL_US):
+    """Pings to the machine while the block runs; what became of them stands in the dict."""
+    probe, out = Probe.ping(ml.asker, machine.ip4, interval_us), {}
+    yield out
+    time.sleep(0.2)      # spacing: some pings after the last event, too
+    out.update(probe.end())
+    assert out["sent"] > 10 and out["duplicates"] == 0, out
+
+
+def marks(ml):
+    return {h: e.mark() for h, e in ml.events.items()}
+
+
+def test_it_starts(ml, machine):
+    a = machine.at
+    row = attached(a, machine)
+    assert row["state"] == "associated" and row["if"] == machine.tap() and row["vn"] == ml.vn
+    epoch = wait_owner(ml, machine, a)
+    assert int(row["epoch"]) == epoch
+    mapping = ml.lab.nva.daemon.rows("show mappings", mac=machine.mac)[0]
+    assert {machine.ip4, machine.ip6} <= set(mapping["ips"])
+    wait_for("its epoch in the domain", lambda: told_epoch(machine) == epoch)
+    assert ml.asker.ping(machine.ip4) == (3, 3)
+    assert ml.asker.ping(machine.ip6) == (3, 3)
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+def test_live_migration(ml, machine, way):
+    a, b = machine.at, ml.other(machine.at)
+    epoch, mark = residence(ml, machine)[1], marks(ml)
+    with asked(ml, machine) as out:
+        machine.migrate(b)
+        epoch = wait_owner(ml, machine, b, above=epoch)
+    pause = hv.Pause(ml.events[a], ml.events[b], (mark[a], mark[b]))
+    print(f"{way}: pause {pause.ms:.1f} ms, lost {out['lost']} of {out['sent']}")
+    assert pause.beyond(out["lost_at"], RTT_NS) == [], (out, pause.ms)
+    wait_for("the old server to forget it", lambda: attached(a, machine) is None)
+    row = attached(b, machine)
+    assert row["state"] == "associated" and int(row["epoch"]) == epoch
+    wait_for("its epoch in the domain", lambda: told_epoch(machine) == epoch)
+
+
+def begun(ml, machine):
+    """A migration that copies slowly: (process of virsh, target, marks), in pre-copy."""
+    a, b, mark = machine.at, ml.other(machine.at), marks(ml)
+    process = machine.begin_migration(b, "--bandwidth", "4")
+    ml.events[a].expect("the copy to begin", lambda e: e.get("qemu") == "MIGRATION"
+                        and e["data"]["status"] == "active", mark[a])
+    wait_for("the reservation", lambda: attached(b, machine))
+    return process, b, mark
+
+
+def ended(process):
+    """The output of a virsh that must have failed."""
+    out = process.communicate(timeout=30)[0]
+    assert process.returncode, out
+    return out
+
+
+def test_cancelled_while_it_copies(ml, machine):
+    a = machine.at
+    epoch = residence(ml, machine)[1]
+    with asked(ml, machine) as out:
+        process, b, mark = begun(ml, machine)
+        a.virsh("domjobabort", machine.name)
+        ended(process)
+        wait_for("the target to forget it", lambda: attached(b, machine) is None, 20)
+    assert out["lost"] == 0, out
+    assert not ml.events[a].since(mark[a], event="SUSPENDED")
+    assert residence(ml, machine)[0] == a.server.nve.vtep and residence(ml, machine)[1] >= epoch
+    assert attached(a, machine)["state"] == "associated"
+    assert a.domain_state(machine).startswith("running")
+
+
+def test_target_dies_after_the_pause_began(ml, machine):
+    a, b, mark = machine.at, ml.other(machine.at), marks(ml)
+    epoch = residence(ml, machine)[1]
+    with asked(ml, machine) as out:
+        process = machine.begin_migration(b)
+        ml.events[b].expect("the target", lambda e: e.get("event") == "STARTED", mark[b])
+        pid = b.qemu_pid(machine)
+        ml.events[a].expect("STOP", lambda e: e.get("qemu") == "STOP", mark[a])
+        os.kill(pid, signal.SIGKILL)
+        wait_owner(ml, machine, a, above=epoch)      # E2: a target was told
+        back_ns = time.monotonic_ns()
+        ended(process)
+        wait_for("an answer of the guest", lambda: machine.ask(ml.asker), 20)
+    pause = hv.Pause(ml.events[a], ml.events[a], (mark[a], mark[a]))
+    print(f"pause {pause.ms:.1f} ms, lost {out['lost']} of {out['sent']}")
+    # what went to the target until the old edge heard of the failure is lost with it
+    assert pause.beyond(out["lost_at"], RTT_NS, back_ns) == [], (out, pause.ms)
+    assert back_ns - pause.resume_ns < 1_000_000_000
+    wait_for("the target to forget it", lambda: attached(b, machine) is None, 20)
+    assert attached(a, machine)["state"] == "associated"
+    wait_owner(ml, machine, a)
+
+
+def test_suspended_and_resumed(ml, machine):
+    a = machine.at
+    a.virsh("suspend", machine.name)
+    wait_for("the agent's word", lambda: attached(a, machine)["state"] == "suspended")
+    assert residence(ml, machine)[0] == a.server.nve.vtep
+    assert machine.ask(ml.asker) is None
+    a.virsh("resume", machine.name)
+    wait_for("the agent's word", lambda: attached(a, machine)["state"] == "associated")
+    wait_for("an answer of the guest", lambda: machine.ask(ml.asker))
+
+
+def test_a_machine_that_may_not_come_stays(ml, machine):
+    """The hook on the target says no when its agent is away: nothing happens to the VM."""
+    a, b = machine.at, ml.other(machine.at)
+    b.server.daemon.stop()
+    try:
+        with asked(ml, machine) as out:
+            with pytest.raises(LabError, match="berth"):
+                machine.migrate(b)
+    finally:
+        b.server.start()
+    assert machine.at is a and out["lost"] == 0, out
+    assert a.domain_state(machine).startswith("running")
+
+
+def test_it_ends(ml, machine):
+    a = machine.at
+    a.virsh("destroy", machine.name)
+    wait_for("the agent to forget it", lambda: attached(a, machine) is None)
+    wait_for("the authority, too", lambda: residence(ml, machine) == (None, 0))
