@@ -185,6 +185,7 @@ att_free(struct edge *e, uint32_t h)
     struct att *a = att_at(e, h);
     att_unlink(e, h);
     timers_clear(&e->timers, &a->timer);
+    timers_clear(&e->timers, &a->hold);
     map_del(&e->att->by_id, id_hash(e, a->port, &a->id), h);
     pool_put(&e->att->atts, h);
 }
@@ -205,6 +206,15 @@ att_arm(struct edge *e, uint32_t h)
         timing_idle(e->conf.settings, a->state, (uint64_t)a->idle_ms * 1000);
     timers_set(&e->timers, &a->timer,
         idle_us == TIMER_NEVER ? TIMER_NEVER : e->now_us + idle_us, TIMER_ATT, h);
+}
+
+/* The longest that frames of a VM wait that was said to pause at once, and still runs.
+ */
+void
+att_arm_hold(struct edge *e, uint32_t h)
+{
+    timers_set(&e->timers, &att_at(e, h)->hold, e->now_us + edge_set(e, SET_HOLD_US),
+        TIMER_HOLD, h);
 }
 
 bool

@@ -270,10 +270,11 @@ entry_move(struct edge *e, uint32_t h)
         return;
     bool hold = a->state == ATT_IMMIG;
     enum mapping_away away = MAPPING_HERE;
-    if (a->state == ATT_EMIG || a->flags & ATT_HOLD)
+    if (a->state == ATT_EMIG)
         away = MAPPING_AWAY;
-    else if (hold || a->flags & ATT_AWAIT)
-        away = MAPPING_WAIT;
+    else if (hold || a->flags & (ATT_HOLD | ATT_AWAIT))
+        away =
+            MAPPING_WAIT; /* armed, it may stay yet: what waits here is not lost then */
     if (hold)
         waits(e, h, true);
     mapping_local_away(e, n->vni, &n->mac, h, away);

@@ -235,10 +235,30 @@ att_shaken(struct edge *e, uint32_t h)
 
 /* ---- events ---- */
 
+/* No pause came: nobody may be there any more who would say so. It stays armed. */
+static void
+hold_end(struct edge *e, uint32_t h)
+{
+    struct att *a = att_at(e, h);
+    if (!(a->flags & ATT_HOLD))
+        return;
+    if (a->txn) {
+        att_arm_hold(e, h);
+        return;
+    }
+    log_warn("attach", "port=%u no pause followed, frames go to the VM again", a->port);
+    a->flags &= (uint8_t)~ATT_HOLD;
+    a->flags |= ATT_ARMED;
+    att_move(e, h);
+    att_journal(e, h, 0);
+}
+
 void
 attach_timer(struct edge *e, uint32_t kind, uint32_t ref)
 {
-    if (kind == TIMER_TXN) {
+    if (kind == TIMER_HOLD) {
+        hold_end(e, ref);
+    } else if (kind == TIMER_TXN) {
         txn_timer(e, ref);
     } else if (kind == TIMER_ENTRY) {
         if (entry_at(e, ref)->flags & ENTRY_LEARNED)

@@ -62,7 +62,7 @@ struct att {
     uint32_t entries, learned;           /* heads of lists */
     uint32_t list_prev, list_next;       /* of its port, or of TERM */
     uint32_t txn, cookie;
-    struct timer timer;
+    struct timer timer, hold;            /* hold: the end of ATT_HOLD where no pause follows */
     uint32_t idle_ms;                    /* 0: the configured default */
     struct tns_profile profile;
     uint64_t epoch, migration_id, since_us;
@@ -193,6 +193,7 @@ void txn_remote_end(struct edge *e, uint32_t txn);           /* answers as thing
 /* attach.c */
 bool att_step(struct edge *e, uint32_t att, uint8_t event, uint8_t *action);
 void att_arm(struct edge *e, uint32_t att);                  /* its idle timer */
+void att_arm_hold(struct edge *e, uint32_t att);
 void att_link(struct edge *e, uint32_t att, bool term);
 void att_unlink(struct edge *e, uint32_t att);
 void att_forget(struct edge *e, uint32_t att);

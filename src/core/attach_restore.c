@@ -230,6 +230,8 @@ attach_restore(struct edge *e, const uint8_t *bytes, uint16_t size, const char *
         }
     }
     att_move(e, h);
+    if (a->flags & ATT_HOLD)
+        att_arm_hold(e, h);
     if (a->state == ATT_TERM)
         att_link(e, h, true);
     att_arm(e, h);

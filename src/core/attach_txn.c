@@ -126,8 +126,10 @@ begin_move(struct edge *e, uint32_t txn)
         take_target(e, x);
     if (x->event == ATT_EV_IMMIG_SUSP)
         a->flags |= ATT_AWAIT;
-    if (x->action == ATT_DO_ARM && x->rq.hold)
+    if (x->action == ATT_DO_ARM && x->rq.hold) {
         a->flags |= ATT_HOLD;
+        att_arm_hold(e, x->att);
+    }
     if (emigrates || plans[x->action].reserve) {
         att_move(e, x->att);
         for (uint32_t h = x->staged; h; h = entry_at(e, h)->next)

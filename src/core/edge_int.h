@@ -29,7 +29,7 @@ struct ticket {
 };
 /* Timers: kind decides who is told that `ref` fired. */
 enum edge_timer {
-    TIMER_ATT, TIMER_TXN, TIMER_ENTRY,               /* attach: handles of its pools */
+    TIMER_ATT, TIMER_TXN, TIMER_ENTRY, TIMER_HOLD,   /* attach: handles of its pools */
     TIMER_FLAP,                                      /* edge: port number */
     TIMER_SYNC,                                      /* edge: the snapshot stays out */
     TIMER_VN,                                        /* vn: look-up */

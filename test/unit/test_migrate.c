@@ -324,6 +324,20 @@ test_hold_before_pause_K12(void **state)
     assert_true(rig_got(g, a));
     assert_int_equal(g->n[L].n_hold, 0);
     assert_true(rig_got(g, rig_send(g, R)));
+    /* No pause follows: it ends by itself, over a restart, too. */
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(rig_ask(g, L, 1, TNS_EMIGRATE_PREPARE, &hold), TNS_OK);
+        a = rig_send(g, R);
+        if (k)
+            rig_restart(g, L);
+        assert_true(rig_held(g, a));
+        rig_time(g, edge_settings[SET_HOLD_US].def + 1);
+        assert_true(rig_got(g, a));
+        assert_int_equal(g->n[L].n_hold, 0);
+    }
+    rig_pause(g);
+    RIG_OK(g, L, 1, TNS_SUSPEND); /* still armed */
+    assert_int_equal(rig_state(g, L, 1), ATT_EMIG);
     rig_free(g);
 }
 
