@@ -278,6 +278,8 @@ state_word(virDomainPtr domain)
     case VIR_DOMAIN_BLOCKED:
         return "running";
     case VIR_DOMAIN_PAUSED:
+        if (reason == VIR_DOMAIN_PAUSED_STARTING_UP)
+            return "other";
         return reason == VIR_DOMAIN_PAUSED_MIGRATION ||
                        reason == VIR_DOMAIN_PAUSED_POSTCOPY
                    ? "moving"

@@ -261,6 +261,7 @@ static void
 describe(const struct tes *t, const struct virt_nic *nic, struct vm_command *c)
 {
     const struct virt_nic_fact *f = &nic->is;
+    uint32_t h;
     c->given = GIVE_MAC | GIVE_VN;
     c->par.mac = f->mac;
     c->par.vni = f->vni;
@@ -275,7 +276,8 @@ describe(const struct tes *t, const struct virt_nic *nic, struct vm_command *c)
         c->par.n_ips = f->n_ips;
         memcpy(c->par.ips, f->ips, sizeof(c->par.ips));
     }
-    if (!vm_find(t, &f->vsi)) {
+    h = vm_find(t, &f->vsi);
+    if (!h || vm_at(t, h)->state == VM_TERM) {
         c->has_uplink = true;
         c->par.uplink = uplink_of(t, nic);
     }
