@@ -354,6 +354,7 @@ entry_claim(
         .ips = entry_ips(n),
         .epoch = epoch,
         .migration_id = migration_id,
+        .asked = !!(n->flags & ENTRY_WANT),
         .wait = txn != 0}; /* until the request is through */
     /* Nothing signalled: what is known of its IPs follows the MAC (K1), as low trust.
      */

@@ -59,7 +59,7 @@ lose(struct edge *e, uint32_t h, uint8_t was)
         t->flags &= (uint16_t) ~(ENTRY_LOCAL | ENTRY_PUBLISHED | ENTRY_WANT);
         edge_ticket_drop(e, t->reg);
         t->reg = 0;
-        if (holder == 0)
+        if (holder == 0 && mapping_tomb(e, t->vni, &t->mac))
             t->flags |= ENTRY_TOMB;
     }
     a->flags |= ATT_LOST;

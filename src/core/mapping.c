@@ -406,7 +406,8 @@ mapping_local_set(struct edge *e, const struct mapping_local *l, uint8_t ticket_
     enum mapping_verdict verdict =
         was_local && en->epoch == l->epoch && en->att == l->att ? MAPPING_SAME
                                                                 : MAPPING_ACCEPTED;
-    en->flags = F_LOCAL;
+    bool owned = en->flags & F_TOMB || (was_local && !(en->flags & F_ASKED));
+    en->flags = F_LOCAL | (l->asked && !owned ? F_ASKED : 0);
     mapping_move_local(t, en, l->att, l->wait);
     en->att = l->att;
     en->port = (uint16_t)l->port;
@@ -457,7 +458,7 @@ mapping_local_clear(
     struct ent *en = ent_at(t, h);
     if (!(en->flags & F_LOCAL) || en->att != att)
         return; /* another instance took over (F15), or a newer owner did */
-    if (tomb && !mapping_waits(t, en)) {
+    if (tomb && !mapping_waits(t, en) && !(en->flags & F_ASKED)) {
         en->flags |= F_TOMB;
         if (e->conf.authority) /* else nobody will say where it went */
             mapping_late(e, h);
@@ -500,6 +501,13 @@ mapping_tomb_clear(struct edge *e, uint32_t vni, const struct mac *mac)
         mapping_fdb_emit(e, h);
     else
         mapping_ent_vacate(e, h);
+}
+
+bool
+mapping_tomb(const struct edge *e, uint32_t vni, const struct mac *mac)
+{
+    uint32_t h = keytab_find(&e->map->keys, vni, mac);
+    return h && ent_at(e->map, h)->flags & F_TOMB;
 }
 
 bool

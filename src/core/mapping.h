@@ -47,6 +47,7 @@ struct mapping_local {
     struct mac mac;
     uint16_t vid;
     uint8_t pcp, n_ips, low_trust;       /* low_trust: as in mapping_rec */
+    uint8_t asked;                       /* the epoch is provisional: one was asked for (K4) */
     uint8_t wait;                        /* frames held or relayed go on waiting: HERE comes later */
     const struct ip *ips;
     uint64_t epoch, migration_id;
@@ -63,6 +64,7 @@ void mapping_local_clear(struct edge *e, uint32_t vni, const struct mac *mac, ui
 /* A tombstone out of the journal: we owned it at `epoch`. */
 void mapping_tomb_set(struct edge *e, uint32_t vni, const struct mac *mac, uint64_t epoch);
 void mapping_tomb_clear(struct edge *e, uint32_t vni, const struct mac *mac);  /* T_tomb, D4 */
+bool mapping_tomb(const struct edge *e, uint32_t vni, const struct mac *mac);
 
 /* A VM on its way (section 4). hold: `att` waits for it here; a tombstone and a target end
  * at once (D4), and frames from the overlay wait (K12) until hold is off or a residence of

@@ -100,8 +100,9 @@ remote_apply(struct edge *e, const struct mapping_rec *rec, uint64_t seq, uint32
     if (verdict == MAPPING_TOOK_LOCAL) {
         if (att)
             *att = en->att;
-        if (!mapping_waits(t, en)) /* else it is to come back: D4 */
-            en->flags |= F_TOMB;   /* we were the owner in this incarnation (D1) */
+        /* We were the owner in this incarnation (D1), and nobody waits for it (D4). */
+        if (!mapping_waits(t, en) && !(en->flags & F_ASKED))
+            en->flags |= F_TOMB;
     }
     en->flags = (uint8_t)((en->flags & F_TOMB) | F_REMOTE | (pulled ? F_PULLED : 0));
     en->att = 0;

@@ -552,6 +552,35 @@ test_ping_pong_F10(void **state)
     }
 }
 
+/* D1: a claim that was never granted did not own it, and relays nothing. */
+static void
+test_asked_is_no_owner_D1(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new();
+    g->n[M].deaf = 1;
+    struct mapping_rec rec = g->own;
+    struct tns_entry n = {
+        .vn_ref = VN_BY_VNI, .vni = RIG_VNI, .has_mac = 1, .mac = g->mac};
+    struct tns_request rq = {
+        .op = TNS_ASSOC,
+        .port = 1,
+        .id = {.format = VSIID_UUID, .b = {1}},
+        .berth_station = 1,
+        .n_entries = 1,
+        .entries = &n
+    };
+    edge_request(g->n[M].e, &rq, g->now);
+    edge_map_set(g->n[M].e, &rec, 0, g->now); /* before the data plane is done */
+    struct vn_rec vn = {.vni = RIG_VNI, .name = "red", .mtu = 1400};
+    edge_vn(g->n[M].e, &vn, 0, g->now);
+    rec.epoch += 5;
+    edge_map_set(g->n[M].e, &rec, 0, g->now);
+    rig_run(g);
+    assert_null(strstr(g->ops, "M:fdb-relay"));
+    rig_free(g);
+}
+
 /* D3: a target counts only with a number above ours, and no longer than that. */
 static void
 test_target_needs_newer_epoch_D3(void **state)
@@ -826,6 +855,7 @@ main(void)
         cmocka_unit_test(test_undo_restores_A9),
         cmocka_unit_test(test_emigrated_ages_F7),
         cmocka_unit_test(test_ping_pong_F10),
+        cmocka_unit_test(test_asked_is_no_owner_D1),
         cmocka_unit_test(test_target_needs_newer_epoch_D3),
         cmocka_unit_test(test_pre_ends_provisional_relay_D4),
         cmocka_unit_test(test_both_on_one_nve_F15),
