@@ -177,14 +177,15 @@ hold_release(struct __sk_buff *skb)
     return send_overlay(skb, n, c, key.vni, to->vtep, NVE_TTL - hops - 1, 0);
 }
 
-/* What the FDB sends elsewhere goes there while the key is held: this VM still runs
- * where it was. Once it is drained the frames of before come first. */
+/* What the FDB sends to a remote owner goes there while the key is held: this VM still
+ * runs where it was. Once it is drained, or when it is about to be drained to where we
+ * relay, the frames of before come first. */
 static __always_inline struct nve_hold *
 hold_of_local(const struct nve_fdb *to, __u8 kind)
 {
     struct nve_hold *h = hold_of(to);
 
-    return h && kind != FDB_LOCAL && h->state != NVE_HOLD_DRAIN ? NULL : h;
+    return h && kind == FDB_REMOTE && h->state != NVE_HOLD_DRAIN ? NULL : h;
 }
 
 /* Unicast of an admitted VSI (S4-42). */

@@ -89,8 +89,8 @@ struct dp_op {
         } neg;
         struct {                         /* (vni, mac): from SET on, unicast frames for it that come
                                           * from the overlay, or that the FDB would send to a local
-                                          * VAP, wait in one queue; what the FDB sends elsewhere from
-                                          * a local port goes on. A full queue drops its oldest. */
+                                          * VAP or relay, wait in one queue; what the FDB sends to a
+                                          * remote owner goes on. A full queue drops its oldest. */
             uint32_t vni;
             struct mac mac;
             uint8_t drain;               /* DEL: 1 = release in order to where the FDB says by then,

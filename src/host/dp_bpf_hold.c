@@ -211,8 +211,8 @@ dp_hold_frame(
 
     if (!(to->kind & NVE_HELD) || !dp->hold || to->hold >= NVE_HOLDS)
         return false;
-    if (kind != FDB_LOCAL &&
-        (kind == NVE_NOWHERE || dp->holds[to->hold].state != NVE_HOLD_DRAIN))
+    if (kind == NVE_NOWHERE ||
+        (kind == FDB_REMOTE && dp->holds[to->hold].state != NVE_HOLD_DRAIN))
         return false;
     return hold_put(dp->hold, to->hold, p, size, now_us());
 }

@@ -486,7 +486,7 @@ forward(struct world *w, uint32_t nve, uint32_t port, uint32_t vid, uint32_t vni
     }
     flight_at(w, nve, p, size);
     f = dp_fdb(n, vni, &dst);
-    if ((!f || f->kind == FDB_LOCAL) &&
+    if ((!f || f->kind != FDB_REMOTE) &&
         hold_take(w, nve, vni, &dst, port, 64, nve, p, size))
         return;
     if (!f) {

@@ -583,6 +583,7 @@ test_hold(void **state)
     struct frame a = udp4(A, C, 1, 2, 20), w = udp4(W, C, 1, 2, 20);
     struct frame e = udp4(E, C, 1, 2, 20), local = udp4(E, A, 1, 2, 20);
     struct nve_fdb_key key = {.vni = VN_S};
+    struct ip to_c = ip_n("192.0.2.2");
     struct nve_fdb to;
     struct nve_hold *n;
 
@@ -617,7 +618,11 @@ test_hold(void **state)
     assert_int_equal(bpf_map_lookup_elem(dp->fd.fdb, &key, &to), 0);
     assert_int_equal(to.kind, FDB_RELAY | NVE_HELD);
     expect_sent(overlay_in(&e, VN_S, V2, 64, 0), DPC_HELD);
-    expect_sent(port_in(&local, TAGGED(100)), DPC_TX_OVERLAY); /* goes on */
+    expect_sent(port_in(&local, TAGGED(100)), DPC_HELD); /* before it drains to there */
+    OP(dp, DP_FDB_SET, fdb, .vni = VN_S, .mac = E, .kind = FDB_REMOTE, .vtep = to_c);
+    expect_sent(port_in(&local, TAGGED(100)), DPC_TX_OVERLAY); /* where it still runs */
+    expect_sent(overlay_in(&e, VN_S, V2, 64, 0), DPC_HELD);
+    OP(dp, DP_FDB_SET, fdb, .vni = VN_S, .mac = E, .kind = FDB_RELAY, .vtep = to_c);
     expect_sent(hold_in(&e, to.hold), DPC_TX_OVERLAY);
     expect_sent(hold_in(&e, 14u << 12 | to.hold), DPC_RELEASED);
     expect_drop(hold_in(&e, 15u << 12 | to.hold), DPC_DROP_TTL); /* D3 */

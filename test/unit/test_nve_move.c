@@ -457,21 +457,24 @@ test_two_phases(void **state)
     /* the old edge knows it from the authority */
     SHOWS(L, "attachments", "\"target\":\"10.0.0.2\"");
     SHOWS(L, "attachments", "\"armed\":false");
-    /* emigrate: prepare changes nothing, hold sends what comes on */
+    /* emigrate: prepare changes nothing, hold keeps what comes, commit sends it on */
     o = say(L, 1, BERTH_OP_EMIGRATE, BERTH_PHASE_PREPARE, 0, 0, NULL);
     assert_int_equal(o->code, 0);
     assert_null(op_of(L, DP_FDB_SET));
     SHOWS(L, "attachments", "\"armed\":true,\"hold\":false");
     o = say(L, 1, BERTH_OP_EMIGRATE, BERTH_PHASE_HOLD, 0, 0, NULL);
     assert_int_equal(o->code, 0);
+    assert_non_null(op_of(L, DP_HOLD_SET));
+    assert_null(op_of(L, DP_FDB_SET));
+    SHOWS(L, "attachments", "\"armed\":true,\"hold\":true");
+    o = say(L, 1, BERTH_OP_EMIGRATE, BERTH_PHASE_COMMIT, 0, 0, NULL);
+    assert_int_equal(o->code, 0);
     const struct dp_op *fdb = op_of(L, DP_FDB_SET);
     assert_non_null(fdb);
     assert_int_equal(fdb->u.fdb.kind, FDB_RELAY);
     assert_true(ip_equal(&fdb->u.fdb.vtep, &W.e[T].vtep));
-    SHOWS(L, "attachments", "\"armed\":true,\"hold\":true");
+    assert_true(op_of(L, DP_HOLD_DEL) && op_of(L, DP_HOLD_DEL)->u.hold.drain);
     SHOWS(L, "mappings", "\"relay\":\"10.0.0.2\"");
-    o = say(L, 1, BERTH_OP_EMIGRATE, BERTH_PHASE_COMMIT, 0, 0, NULL);
-    assert_int_equal(o->code, 0);
     o = say(T, 1, BERTH_OP_IMMIGRATE, BERTH_PHASE_ASSO, e2, 4711, NULL);
     assert_int_equal(o->code, 0);
     assert_int_equal(o->berth.epoch, e2);
