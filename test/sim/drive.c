@@ -426,7 +426,7 @@ step(struct world *w, uint32_t i)
     if (gated && m->waits)
         next = STEP_WAIT;
     if (s == STEP_HOLD)
-        next += 2 * MS; /* what has left the edge still arrives */
+        next += 8 * MS; /* what has left the edge still arrives */
     wake(w, i, next);
 }
 
@@ -477,7 +477,7 @@ mover_answer(struct world *w, uint32_t server, const struct ask *a, bool ok)
     m->gen++;
     wake(w, v->mover - 1,
         m->phase == PHASE_CLAIM && !ok ? 700 * MS
-        : last == STEP_HOLD            ? 2 * MS + m->gap_us
+        : last == STEP_HOLD            ? 8 * MS + m->gap_us
                                        : m->gap_us);
 }
 

@@ -288,9 +288,6 @@ nva_new_of(struct world *w, uint32_t inc, uint64_t now)
     c.settings[NVA_SET_FORGET_US] = 20 * SEC;
     c.settings[NVA_SET_STALE_US] = 20 * SEC;
     c.settings[NVA_SET_NEGATIVE_US] = 2 * SEC;
-    /* Random servers say that one VM runs at many places, time and again. What E5 stops
-     * they would insist on for ever, and no world would come to rest. */
-    c.settings[NVA_SET_DAMP_MOVES] = 255;
     return nva_new(&c, now);
 }
 
@@ -401,6 +398,30 @@ journal_out(struct world *w, uint32_t i, const struct nve_out *o)
 }
 
 static void
+dp_trace(
+    struct world *w, uint32_t i, const struct dp_op *op, uint32_t id, const char *how)
+{
+    char mac[MAC_STR];
+    if (!w->tracing)
+        return;
+    if (op->type == DP_FDB_SET || op->type == DP_FDB_DEL)
+        sim_trace(w, "  nve=%u %s %s id=%u vni=%u mac=%s %s %u", i, how,
+            dp_op_str(op->type), id, op->u.fdb.vni, mac_str(&op->u.fdb.mac, mac),
+            op->type == DP_FDB_DEL        ? ""
+            : op->u.fdb.kind == FDB_LOCAL ? "local port"
+            : op->u.fdb.kind == FDB_RELAY ? "relay to nve"
+                                          : "at nve",
+            op->u.fdb.kind == FDB_LOCAL ? op->u.fdb.port
+                                        : vtep_nve(w, &op->u.fdb.vtep) - 1);
+    else if (op->type == DP_HOLD_SET || op->type == DP_HOLD_DEL)
+        sim_trace(w, "  nve=%u %s %s id=%u vni=%u mac=%s drain=%u", i, how,
+            dp_op_str(op->type), id, op->u.hold.vni, mac_str(&op->u.hold.mac, mac),
+            op->u.hold.drain);
+    else
+        sim_trace(w, "  nve=%u %s %s id=%u", i, how, dp_op_str(op->type), id);
+}
+
+static void
 nve_out_do(struct world *w, uint32_t i, const struct nve_out *o)
 {
     struct nve_node *n = &w->nves[i];
@@ -410,7 +431,7 @@ nve_out_do(struct world *w, uint32_t i, const struct nve_out *o)
             net_link(w, i * w->sc->ports + o->port - 1, false, o->p, o->size);
         break;
     case NVE_OUT_DP:
-        TRACE(w, "  nve=%u dp %s id=%u", i, dp_op_str(o->dp.type), o->id);
+        dp_trace(w, i, &o->dp, o->id, "says");
         dp_out(w, i, o);
         break;
     case NVE_OUT_JOURNAL:
@@ -849,6 +870,7 @@ nodes_event(struct world *w, struct event *e)
             if (op.type == DP_FRAME)
                 op.u.frame.p = e->p + sizeof(op);
             n->dpq.n--;
+            dp_trace(w, e->node, &op, e->a, "does");
             dp_apply(w, e->node, &op);
             if (e->a) {
                 struct nve_in in = {.type = NVE_IN_DP_DONE, .id = e->a};

@@ -126,7 +126,7 @@ dispatch(struct world *w, struct event *e)
 {
     if (w->tracing && e->type != EV_WAKE_NVE && e->type != EV_WAKE_NVA &&
         e->type != EV_WAKE_SERVER && e->type != EV_OP && e->type != EV_MOVER &&
-        e->type != EV_PROBE &&
+        e->type != EV_PROBE && e->type != EV_DP &&
         !((e->type == EV_STREAM_NVE || e->type == EV_STREAM_NVA) && e->size == 28))
         TRACE(w, "%s node=%u a=%u b=%u size=%u", ev_names[e->type], e->node, e->a, e->b,
             e->size);
