@@ -61,6 +61,7 @@ entry_free(struct edge *e, uint32_t h)
     if (n->flags & ENTRY_MAC)
         map_del(&e->att->by_key, key_hash(e, n->vni, &n->mac), h);
     edge_ticket_drop(e, n->reg);
+    edge_ticket_drop(e, n->resv);
     timers_clear(&e->timers, &n->timer);
     entry_ips_set(n, NULL, 0);
     if (n->flags & ENTRY_VN)
@@ -261,6 +262,24 @@ waits(struct edge *e, uint32_t h, bool on)
     mapping_hold(e, n->vni, &n->mac, t ? t : h, t != 0);
 }
 
+/* Its VM is to come; or it is claimed, and until it is known whose number is the newer
+ * one, or while others may have been told of a newer one of ours, nothing is relayed
+ * from here: the other's tables may lead back already (D1, D3, E7). */
+static bool
+must_wait(const struct edge *e, uint32_t h)
+{
+    const struct entry *n = entry_at(e, h);
+    bool claims = n->flags & ENTRY_LOCAL && (n->flags & ENTRY_WANT || n->unsure);
+    return att_at(e, n->att)->state == ATT_IMMIG || claims;
+}
+
+void
+entry_claims(struct edge *e, uint32_t h)
+{
+    if ((entry_at(e, h)->flags & (ENTRY_MAC | ENTRY_LEARNED)) == ENTRY_MAC)
+        waits(e, h, must_wait(e, h));
+}
+
 void
 entry_move(struct edge *e, uint32_t h)
 {
@@ -275,10 +294,11 @@ entry_move(struct edge *e, uint32_t h)
     else if (hold || a->flags & (ATT_HOLD | ATT_AWAIT))
         away =
             MAPPING_WAIT; /* armed, it may stay yet: what waits here is not lost then */
-    if (hold)
+    bool keeps = must_wait(e, h);
+    if (keeps)
         waits(e, h, true);
     mapping_local_away(e, n->vni, &n->mac, h, away);
-    if (!hold)
+    if (!keeps)
         waits(e, h, false);
 }
 
@@ -300,6 +320,7 @@ void
 entry_end(struct edge *e, uint32_t h, bool tomb, uint32_t txn)
 {
     struct entry *n = entry_at(e, h);
+    tomb = tomb && !(n->flags & ENTRY_LOCAL && n->unsure);
     if (n->flags & ENTRY_LOCAL)
         entry_withdraw(e, h, tomb);
     waits(e, h, false);

@@ -36,6 +36,8 @@ struct entry {
     uint16_t vid, flags;
     uint8_t pcp : 3, confirmed : 1;      /* confirmed: every subscriber has what was published */
     uint8_t holds : 1;                   /* waits for its VM: mapping was told (D4, K12) */
+    uint8_t unsure : 1;                  /* a reservation was asked for: it may yet stand (D3) */
+    uint32_t resv;                       /* ticket of a reservation, 0 = none */
     uint8_t n_ips;
     struct timer timer;                  /* learned: age; others: registration again */
     union {
@@ -51,6 +53,7 @@ enum {                                   /* flags of an attachment */
     ATT_LOST = 16,                       /* EMIG because a newer owner came (E3) */
     ATT_HOLD = 32,                       /* armed, and its VM's frames are away already (K12) */
     ATT_AWAIT = 64,                      /* SUSP, and frames wait until it is resumed (A14) */
+    ATT_GUESS = 128,                     /* IMMIG, and nobody granted its epoch in time (E5) */
     ATT_MOVES = ATT_ARMED | ATT_HOLD | ATT_AWAIT
 };
 struct att {
@@ -165,6 +168,7 @@ void entry_withdraw(struct edge *e, uint32_t h, bool tomb);
 void entry_tomb_end(struct edge *e, uint32_t h);
 /* Tells mapping what the state of its attachment means for frames to the VM. */
 void entry_move(struct edge *e, uint32_t h);
+void entry_claims(struct edge *e, uint32_t h);               /* began to claim, or was answered */
 void entry_publish(struct edge *e, uint32_t h, bool refresh);
 void vap_say(struct edge *e, struct vap *v, uint8_t kind, uint32_t ref);
 uint32_t vap_find(const struct edge *e, uint32_t port, uint16_t vid);

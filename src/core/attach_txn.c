@@ -80,6 +80,7 @@ claim(struct edge *e, uint32_t txn, uint32_t h)
     switch (entry_claim(e, h, epoch, migration_id, txn)) {
     case MAPPING_ACCEPTED:
     case MAPPING_SAME:
+        entry_claims(e, h);
         break;
     case MAPPING_STALE:
     case MAPPING_TOOK_LOCAL:
@@ -356,10 +357,11 @@ reserve(struct edge *e, uint32_t txn, uint32_t h)
     x->n_reg++;
     if (!e->session_up)
         return;
-    edge_ticket_drop(e, n->reg);
-    n->reg = edge_ticket(e, TICKET_RESERVE, h);
+    edge_ticket_drop(e, n->resv);
+    n->resv = edge_ticket(e, TICKET_RESERVE, h);
+    n->unsure = 1;
     struct edge_out *o = edge_emit(e, EDGE_RESERVE);
-    o->id = n->reg;
+    o->id = n->resv;
     struct mapping_rec *rec = &o->u.reg.rec;
     *rec = (struct mapping_rec){.vni = n->vni,
         .mac = n->mac,
@@ -428,10 +430,6 @@ txn_timer(struct edge *e, uint32_t txn)
     }
     for (uint32_t h = list_of(e, x); h; h = entry_at(e, h)->next) {
         struct entry *n = entry_at(e, h);
-        if (n->flags & ENTRY_WAITED && plans[x->action].reserve) {
-            edge_ticket_drop(e, n->reg);
-            n->reg = 0;
-        }
         n->flags &= (uint16_t)~ENTRY_WAITED;
     }
     if (plans[x->action].reserve) {
@@ -480,9 +478,9 @@ flags_after(struct att *a, const struct txn *x)
     if (x->action == ATT_DO_EMIGRATE)
         a->prev = x->from;
     if (plan->claim || plan->reserve || x->from == ATT_TERM)
-        a->flags &= (uint8_t) ~(ATT_LOST | ATT_GRANTED);
-    if (plan->reserve && !x->unpublished) /* else the claim asks again (E5) */
-        a->flags |= ATT_GRANTED;
+        a->flags &= (uint8_t) ~(ATT_LOST | ATT_GRANTED | ATT_GUESS);
+    if (plan->reserve) /* a guess is no claim: that asks again (E5) */
+        a->flags |= x->unpublished ? ATT_GUESS : ATT_GRANTED;
     if (plan->claim || a->state == ATT_PREASSOC)
         a->flags &= (uint8_t) ~(ATT_DOWN | ATT_DOWN_ACTIVE | ATT_GRANTED);
 }
@@ -729,9 +727,19 @@ attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
     uint32_t h = t->ref;
     struct entry *n = entry_at(e, h);
     uint32_t att = n->att, txn = att_at(e, att)->txn;
-    bool waited = n->flags & ENTRY_WAITED;
-    n->reg = 0;
-    n->flags &= (uint16_t)~ENTRY_WAITED;
+    bool late =
+        t->kind == TICKET_RESERVE && !(txn && plans[txn_at(e, txn)->action].reserve);
+    bool waited = n->flags & ENTRY_WAITED && !late;
+    if (t->kind == TICKET_RESERVE) {
+        n->resv = 0;
+        n->unsure = late && status == 0 && epoch > mapping_epoch(e, n->vni, &n->mac);
+    } else {
+        n->reg = 0;
+        if (n->resv == 0 && n->flags & ENTRY_WANT && status == 0)
+            n->unsure = 0; /* what is granted now is above it */
+    }
+    if (!late)
+        n->flags &= (uint16_t)~ENTRY_WAITED;
     if (status == 0 && t->kind == TICKET_REGISTER) {
         granted(e, h, epoch, migration_id);
     } else if (status == 0) {
@@ -755,6 +763,7 @@ attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
         timers_set(&e->timers, &n->timer, e->now_us + edge_set(e, SET_RETRY_US),
             TIMER_ENTRY, h);
     }
+    entry_claims(e, h);
     if (waited) {
         struct txn *x = txn_at(e, txn);
         if (is_final(status)) {
