@@ -217,7 +217,8 @@ step_and_begin(struct edge *e, uint32_t txn)
     x->from_flags = a->flags;
     x->from_epoch = a->epoch;
     x->from_migration_id = a->migration_id;
-    if (is_claim(x->action) && x->rq.has_epoch) {
+    bool guess = a->flags & ATT_GUESS && x->rq.epoch == a->epoch;
+    if (is_claim(x->action) && x->rq.has_epoch && !guess) {
         x->epoch = x->rq.epoch;
         x->migration_id = x->rq.migration_id;
         /* The number that we reserved or hold ourselves: its id is known here (E6). */
