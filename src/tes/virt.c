@@ -742,8 +742,13 @@ virt_hook(struct tes *t, uint64_t conn, const json_t *o, char **id)
     enum virt_means means = op ? virt_hook_means(op) : VIRT_NOTHING;
     struct virt_wait *w;
     t->n.hooks++;
-    if (why) {
+    if (why && ours(f)) {
         ctl_error(t, conn, *id, "bad_request", "%s", why);
+        return;
+    }
+    if (why) { /* no machine of others is stopped because we do not understand it */
+        log_warn("virt", "domain=%s: %s: it is not followed", f->name, why);
+        ctl_end(t, conn, *id);
         return;
     }
     if (!t->conf.virt) {

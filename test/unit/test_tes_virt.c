@@ -265,8 +265,11 @@ test_wrong_facts(void **state)
         assert_string_equal(p->ops, "");
         assert_int_equal(tes_n_vms(p->tes), 0);
     }
-    hook(p, "{\"op\":\"start\",\"domain\":{}}");
+    hook(p,
+        "{\"op\":\"start\"," DOM("{" NIC RED ",\"uplink\":\"0123456789abcdef\"}") "}");
     check_answer(p, "bad_request");
+    hook(p, "{\"op\":\"start\",\"domain\":{}}");
+    check_answer(p, "ok");
     pair_free(p);
 }
 
