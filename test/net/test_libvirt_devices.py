@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What else libvirt does with a real guest, followed: an interface comes and goes while
+the guest runs, and moves with it; a guest that its user has paused moves; the agent and
+libvirtd are restarted under a running guest.
+
+    guest ─ [srv1: libvirtd, berth-tes] ═ tor1 ═══ tor2 ═ [srv2: libvirtd, berth-tes]
+                                            ╰═ tor3 ═ srv3 ─ asker
+"""
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lab"))
+import hypervisor as hv  # noqa: E402
+from lab import LabError, wait_for  # noqa: E402
+
+SECOND = "52:54:00:00:99:01"
+
+
+@pytest.fixture(scope="module")
+def ml():
+    with hv.MachineLab() as m:
+        machine = m.add_machine()
+        wait_for("an answer of the guest", lambda: machine.ask(m.asker), 20, 0.05)
+        yield m
+
+
+@pytest.fixture
+def machine(ml):
+    return ml.machines[0]
+
+
+def row(hypervisor, mac):
+    rows = hypervisor.server.daemon.rows("show vms")
+    return next((r for r in rows if r["mac"] == mac), None)
+
+
+def wait_state(hypervisor, mac, state):
+    def there():
+        r = row(hypervisor, mac)
+        return r and r["state"] == state and r["if"] and r
+    return wait_for(f"{mac} {state} on {hypervisor.server.name}", there, 20)
+
+
+def wait_gone(hypervisor, mac):
+    wait_for(f"{mac} gone from {hypervisor.server.name}", lambda: row(hypervisor, mac) is None, 20)
+
+
+def test_an_interface_comes_moves_and_goes(ml, machine, tmp_path):
+    a, b = machine.at, ml.other(machine.at)
+    xml = tmp_path / "nic.xml"
+    xml.write_text(f"<interface type='network'><mac address='{SECOND}'/>"
+                   f"<source network='{ml.vn}'/><model type='virtio'/></interface>")
+    first = row(a, machine.mac)
+    a.virsh("attach-device", machine.name, str(xml), "--live")
+    second = wait_state(a, SECOND, "associated")
+    # the domain lists its interfaces, so this one is in the network's VN
+    assert second["vn"] == ml.vn and second["domain"] == first["domain"] == machine.name
+    assert first["vsi"] == machine.vsi
+    assert second["vsi"] == machine.vsi[:-12] + SECOND.replace(":", "")
+    machine.migrate(b)
+    for mac, old in ((machine.mac, first), (SECOND, second)):
+        new = wait_state(b, mac, "associated")
+        assert new["vsi"] == old["vsi"] and int(new["epoch"]) > int(old["epoch"])
+        wait_gone(a, mac)
+    b.virsh("detach-device", machine.name, str(xml), "--live")
+    wait_gone(b, SECOND)
+    assert row(b, machine.mac)["state"] == "associated"
+
+
+def test_a_paused_guest_moves_and_stays_paused(ml, machine):
+    a, b = machine.at, ml.other(machine.at)
+    a.virsh("suspend", machine.name)
+    wait_state(a, machine.mac, "suspended")
+    machine.migrate(b)
+    wait_state(b, machine.mac, "suspended")
+    wait_gone(a, machine.mac)
+    assert machine.ask(ml.asker) is None
+    b.virsh("resume", machine.name)
+    wait_state(b, machine.mac, "associated")
+    wait_for("an answer of the guest", lambda: machine.ask(ml.asker), 20, 0.05)
+
+
+def test_the_agent_restarts(ml, machine):
+    at = machine.at
+    daemon, epoch = at.server.daemon, row(at, machine.mac)["epoch"]
+    daemon.kill()
+    assert wait_for("an answer without an agent", lambda: machine.ask(ml.asker), 20, 0.05)
+    daemon.start()
+    wait_for("libvirt to be followed", lambda: daemon.rows("ping")[0].get("libvirt"), 20)
+    assert row(at, machine.mac)["state"] == "associated"
+    assert row(at, machine.mac)["epoch"] == epoch
+    assert machine.ask(ml.asker, wait_s=2)
+
+
+def test_libvirtd_restarts(ml, machine):
+    at = machine.at
+    daemon = at.server.daemon
+    at.process.terminate()
+    at.process.wait(20)
+    wait_for("the loss to be seen", lambda: not daemon.rows("ping")[0]["libvirt"], 20)
+    assert machine.ask(ml.asker, wait_s=2)
+    at.start()
+    wait_for("libvirt to be followed", lambda: daemon.rows("ping")[0]["libvirt"], 60)
+    assert row(at, machine.mac)["state"] == "associated"
+    assert machine.ask(ml.asker, wait_s=2)
+
+
+def test_a_vm_of_ours_does_not_start_without_an_agent(ml):
+    at = ml.hypervisors[0]
+    daemon = at.server.daemon
+    other = hv.Machine(ml.lab, 8)
+    daemon.stop()
+    with pytest.raises(LabError, match="berth: "):
+        other.create(at)
+    daemon.start()
+    wait_for("libvirt to be followed", lambda: daemon.rows("ping")[0].get("libvirt"), 20)
+    assert row(at, other.mac) is None
