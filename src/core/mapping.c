@@ -406,8 +406,7 @@ mapping_local_set(struct edge *e, const struct mapping_local *l, uint8_t ticket_
     enum mapping_verdict verdict =
         was_local && en->epoch == l->epoch && en->att == l->att ? MAPPING_SAME
                                                                 : MAPPING_ACCEPTED;
-    bool owned = en->flags & F_TOMB || (was_local && !(en->flags & F_ASKED));
-    en->flags = F_LOCAL | (l->asked && !owned ? F_ASKED : 0);
+    en->flags = F_LOCAL | (l->asked ? F_ASKED : 0);
     mapping_move_local(t, en, l->att, l->wait);
     en->att = l->att;
     en->port = (uint16_t)l->port;

@@ -15,8 +15,9 @@
 #define LATE_MAX   1024 /* of these, for VMs that ended and may come up elsewhere (F20) */
 #define SMRS       1024 /* keys asked for within a second because somebody said so */
 
-/* THEIRS, of a tombstone: its epoch is that of an owner after us. ASKED, of a residence: it
- * was never granted, so it was not the owner and leaves no tombstone (D1). */
+/* THEIRS, of a tombstone: its epoch is that of an owner after us. ASKED, of a residence: its
+ * number may be granted and told to others before we hear of it: from then on nothing is
+ * relayed here, as after a reservation (D4), until it is granted. */
 enum { F_LOCAL = 1, F_REMOTE = 2, F_TOMB = 4, F_STALE = 8, F_PULLED = 16, F_THEIRS = 32,
     F_ASKED = 64 };
 enum { TIMER_MAP_STALE = TIMER_MAP_FIRST, TIMER_MAP_NEG, TIMER_MAP_RETRY, TIMER_MAP_LATE };
