@@ -406,6 +406,7 @@ recovered(struct registry *r)
         r->n_known_left);
     reg_claims_run(r);
     reg_key_owed(r);
+    reg_snaps_owed(r);
 }
 
 void

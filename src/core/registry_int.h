@@ -213,6 +213,7 @@ void reg_key_touch(struct registry *r, uint32_t vni, const struct mac *mac,
 bool reg_key_sub(struct registry *r, uint32_t nve, uint32_t vni, const struct mac *mac,
     const struct ip *ip, bool owed);
 void reg_key_owed(struct registry *r);                    /* recovery has ended */
+void reg_snaps_owed(struct registry *r);                  /* the same */
 void reg_nve_quiet(struct registry *r, uint32_t nve);     /* session gone: nothing in flight */
 void reg_nve_ready(struct registry *r, uint32_t nve);
 void reg_nve_join(struct registry *r, uint32_t nve);      /* told of every other endpoint, and they of it */

@@ -690,6 +690,14 @@ reg_key_owed(struct registry *r)
 }
 
 void
+reg_snaps_owed(struct registry *r)
+{
+    for (uint32_t it = 0, h; (h = slab_each(&r->parts, &it));)
+        if (reg_part(r, h)->snap == SNAP_RUNS)
+            part_work(r, h);
+}
+
+void
 reg_nve_quiet(struct registry *r, uint32_t nve)
 {
     struct reg_nve *n = reg_nve(r, nve);
@@ -806,8 +814,8 @@ push_part(struct registry *r, uint32_t h, struct registry_out *o)
         r->counters[REGC_SNAPSHOTS]++;
     } else if (push_member(r, h, o) || push_entry(r, h, o)) {
         return true;
-    } else if (p->snap == SNAP_RUNS) {
-        p->snap = SNAP_NO;
+    } else if (p->snap == SNAP_RUNS && !r->recovering) {
+        p->snap = SNAP_NO; /* before, what an NVE has not said again is not gone (F13) */
     } else {
         return false;
     }
