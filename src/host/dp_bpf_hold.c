@@ -18,7 +18,7 @@
 
 #define HOLDS_SIZE ((size_t)NVE_HOLDS * sizeof(struct nve_hold))
 #define OCTETS_MAX (256u << 20)
-#define LINGER_US  200000 /* a station knows by then that its VM is there */
+#define LINGER_US  300000 /* a station switches to its VM again by then */
 _Static_assert(sizeof(struct nve_hold) == 64, "as the kernel lays the array out");
 
 static uint64_t
@@ -61,6 +61,21 @@ key_of(const struct nve_hold *n)
 }
 
 static void
+ended(struct dp_bpf *dp, const struct nve_hold *n)
+{
+    struct dp_event *ev;
+
+    if (!dp->held_fn)
+        return;
+    ev = fifo_push(&dp->held);
+    ev->type = DP_EV_HELD;
+    ev->vni = n->vni;
+    memcpy(ev->dst.b, n->mac, sizeof(ev->dst.b));
+    ev->frames = n->out;
+    ev->dropped = n->dropped;
+}
+
+static void
 on_drained(void *ctx, uint32_t slot)
 {
     struct dp_bpf *dp = ctx;
@@ -69,6 +84,7 @@ on_drained(void *ctx, uint32_t slot)
     char mac[MAC_STR];
     int rc = let_go(dp, &key, slot);
 
+    ended(dp, n);
     log_inf("dp", "vni=%u mac=%s drained kept=%llu released=%llu dropped=%llu rc=%d",
         n->vni, mac_str((const struct mac *)n->mac, mac), (unsigned long long)n->in,
         (unsigned long long)n->out, (unsigned long long)n->dropped, rc);
@@ -76,17 +92,29 @@ on_drained(void *ctx, uint32_t slot)
 
 /* ---- the loop ---- */
 
+/* Outside of operations: whoever is told may ask for more of them. */
+static uint64_t
+turn(struct dp_bpf *dp, uint64_t now)
+{
+    uint64_t next = hold_turn(dp->hold, now);
+    struct dp_event ev;
+
+    while (fifo_pop(&dp->held, &ev))
+        dp->held_fn(dp->held_ctx, &ev);
+    return next;
+}
+
 uint64_t
 dp_bpf_hold_turn(struct dp_bpf *dp)
 {
-    return dp->hold ? hold_turn(dp->hold, now_us()) : HOLD_NEVER;
+    return dp->hold ? turn(dp, now_us()) : HOLD_NEVER;
 }
 
 static void
 run(void *ctx)
 {
     struct dp_bpf *dp = ctx;
-    uint64_t now = now_us(), next = hold_turn(dp->hold, now);
+    uint64_t now = now_us(), next = turn(dp, now);
 
     if (next <= now)
         loop_later(dp->loop, &dp->hold_call);
@@ -177,18 +205,22 @@ dp_hold_del(struct dp_bpf *dp, const struct dp_op *op)
     }
     rc = let_go(dp, &key, to.hold);
     hold_drop(dp->hold, to.hold, now_us());
+    ended(dp, &dp->holds[to.hold]);
+    soon(dp);
     return rc;
 }
 
 int
 dp_fdb_put(struct dp_bpf *dp, const struct nve_fdb_key *key, const struct nve_fdb *val)
 {
-    struct nve_fdb to, put = *val;
+    struct nve_fdb to = {.kind = NVE_NOWHERE}, put = *val;
 
     if (place_of(dp, key, &to) && to.kind & NVE_HELD) {
         put.kind |= NVE_HELD;
         put.hold = to.hold;
     }
+    if (val->kind == FDB_RELAY && (to.kind & (uint8_t)~NVE_HELD) != FDB_RELAY)
+        bpf_map_delete_elem(dp->fd.relays, key); /* counted anew */
     return dp_put(dp->fd.fdb, key, &put, sizeof(put));
 }
 
@@ -292,6 +324,9 @@ dp_hold_start(struct dp_bpf *dp, const struct dp_bpf_conf *conf, struct host_err
         return host_fail(err, -errno, "data plane: mapping the slots of holds: %m");
     dp->holds = h.slots = at;
     dp->loop = conf->loop;
+    dp->held_fn = conf->held;
+    dp->held_ctx = conf->held_ctx;
+    fifo_init(&dp->held, sizeof(struct dp_event));
     if (conf->hold_dev)
         snprintf(dp->hold_dev, sizeof(dp->hold_dev), "%s", conf->hold_dev);
     else
@@ -332,6 +367,7 @@ dp_hold_stop(struct dp_bpf *dp)
         dp_detach(dp, dp->hold_dev, if_nametoindex(dp->hold_dev));
     }
     hold_free(dp->hold);
+    fifo_done(&dp->held);
     if (dp->holds)
         munmap(dp->holds, HOLDS_SIZE);
 }
@@ -391,5 +427,21 @@ dp_bpf_holds(const struct dp_bpf *dp, uint32_t *it, struct dp_bpf_hold *out)
         .kept = v.kept,
         .released = v.released,
         .dropped = v.dropped};
+    return true;
+}
+
+bool
+dp_bpf_relays(const struct dp_bpf *dp, struct dp_bpf_relay *it)
+{
+    struct nve_fdb_key prev = {.vni = it->vni}, key;
+
+    memcpy(prev.mac, it->mac.b, sizeof(prev.mac));
+    do {
+        if (bpf_map_get_next_key(dp->fd.relays, it->vni ? &prev : NULL, &key))
+            return false;
+        it->vni = key.vni;
+        memcpy(it->mac.b, key.mac, sizeof(it->mac.b));
+        prev = key;
+    } while (bpf_map_lookup_elem(dp->fd.relays, &key, &it->frames));
     return true;
 }

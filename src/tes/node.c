@@ -313,6 +313,8 @@ tes_input(struct tes *t, const struct tes_in *in, uint64_t now_us)
     while (timers_pop(&t->timers, now_us, &kind, &ref))
         if (kind == TIMER_VM)
             vm_timer(t, ref);
+        else if (kind == TIMER_NEAR)
+            vm_near(t, ref);
         else
             virt_timer(t, kind, ref);
     for (uint32_t i = 0; i < t->n_up; i++)

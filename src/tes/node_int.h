@@ -78,7 +78,8 @@ struct vm {
     uint32_t next, prev_vm; /* list of all */
     uint64_t epoch, since_us;
     uint64_t retry_us;
-    struct timer timer;
+    uint64_t near_us; /* when we switch to it again, after its move; 0: not set */
+    struct timer timer, near;
     struct tes_tag tag; /* as last sent */
 };
 struct request { /* a command whose client waits */
@@ -175,8 +176,9 @@ void vm_command(struct tes *t, struct vm_command *c);
 void vm_station_event(struct tes *t, uint32_t uplink, const struct vdp_station_out *ev);
 void vm_tagged(struct tes *t, uint32_t id, int status);
 void vm_journal_done(struct tes *t, uint32_t id, int status);
-enum { TIMER_VM, TIMER_NIC, TIMER_DOM };
+enum { TIMER_VM, TIMER_NEAR, TIMER_NIC, TIMER_DOM };
 void vm_timer(struct tes *t, uint32_t h);
+void vm_near(struct tes *t, uint32_t h);
 void vm_restored(struct tes *t);
 void vm_uplink_ready(struct tes *t, uint32_t uplink);
 void vm_new_station(struct tes *t, uint32_t uplink); /* it knows no VM yet */

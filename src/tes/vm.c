@@ -11,6 +11,7 @@
 
 #define RETRY_US     200000
 #define RETRY_MAX_US 30000000
+#define NEAR_US      100000 /* the edge sends to a port back for longer */
 
 struct vm *
 vm_at(const struct tes *t, uint32_t h)
@@ -68,6 +69,7 @@ vm_remove(struct tes *t, uint32_t h)
     if (t->up[v->par.uplink].station) /* no keep-alive holds it at the edge any more */
         vdp_station_forget(t->up[v->par.uplink].station, &key);
     timers_clear(&t->timers, &v->timer);
+    timers_clear(&t->timers, &v->near);
     if (v->prev_vm)
         vm_at(t, v->prev_vm)->next = v->next;
     else
@@ -158,6 +160,27 @@ untag(struct tes *t, struct vm *v)
     v->waits &= (uint8_t)~WAIT_TAG;
 }
 
+/* On its way: what VMs of this server send to it waits at the edge with all else, and
+ * for a moment after its arrival still passes there, behind what waited (K12). */
+static bool
+away(struct tes *t, uint32_t h)
+{
+    struct vm *v = vm_at(t, h);
+    if (v->state == VM_IMMIG || v->state == VM_EMIG ||
+        (v->state == VM_ARMED && v->par.hold)) {
+        v->near_us = 0;
+        timers_clear(&t->timers, &v->near);
+        return true;
+    }
+    if (!v->tag_sent || !v->tag.away)
+        return false;
+    if (!v->near_us) {
+        v->near_us = t->now_us + NEAR_US;
+        timers_set(&t->timers, &v->near, v->near_us, TIMER_NEAR, h);
+    }
+    return t->now_us < v->near_us;
+}
+
 /* Sends what has changed; the command in flight then waits for it. */
 void
 vm_set_tag(struct tes *t, uint32_t h, enum vm_action action)
@@ -178,8 +201,7 @@ vm_set_tag(struct tes *t, uint32_t h, enum vm_action action)
         tag.vid = v->vid;
         tag.pcp = v->pcp;
         tag.pass = action == VM_ACT_OPEN && v->vid;
-        tag.away = v->state == VM_IMMIG || v->state == VM_EMIG ||
-                   (v->state == VM_ARMED && v->par.hold);
+        tag.away = away(t, h);
     }
     if (v->tag_sent && !v->tag_status && tag_same(&tag, &v->tag)) {
         if (v->tag_id)
@@ -216,18 +238,31 @@ vm_tagged(struct tes *t, uint32_t id, int status)
     vm_progress(t, id & (TES_VMS_LIMIT - 1));
 }
 
+/* Not by a command: only one that is in flight waits for it. */
+static void
+refresh_tag(struct tes *t, uint32_t h)
+{
+    struct vm *v = vm_at(t, h);
+    uint8_t waits = v->waits;
+    if (!v->tag_sent)
+        return;
+    vm_set_tag(t, h, v->tag.vid ? state_action(v->state) : VM_ACT_BLOCK);
+    if (!v->req)
+        v->waits = waits;
+}
+
 void
 vm_reflect(struct tes *t, uint32_t uplink)
 {
-    for (uint32_t h = t->first_vm; h; h = vm_at(t, h)->next) {
-        struct vm *v = vm_at(t, h);
-        uint8_t waits = v->waits;
-        if (v->par.uplink != uplink || !v->tag_sent)
-            continue;
-        vm_set_tag(t, h, v->tag.vid ? state_action(v->state) : VM_ACT_BLOCK);
-        if (!v->req)
-            v->waits = waits;
-    }
+    for (uint32_t h = t->first_vm; h; h = vm_at(t, h)->next)
+        if (vm_at(t, h)->par.uplink == uplink)
+            refresh_tag(t, h);
+}
+
+void
+vm_near(struct tes *t, uint32_t h)
+{
+    refresh_tag(t, h);
 }
 
 /* --- journal --- */
