@@ -23,7 +23,7 @@ age_out(struct edge *e, uint32_t h, uint8_t event)
     att_link(e, h, true);
     att_arm(e, h);
     att_journal(e, h, 0);
-    if (a->n_entries == 0)
+    if (a->n_entries == 0 && e->att->ending != h) /* else txn_end does it */
         att_event(e, h, ATT_EV_TIMER);
 }
 

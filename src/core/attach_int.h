@@ -123,6 +123,7 @@ struct attach {
     struct fsm fsm;
     uint32_t term_head, term_tail;
     uint32_t n_nonce;
+    uint32_t ending;                     /* whose request ends: it is looked at once more */
     struct refused refused[REFUSED_N];   /* learned, but another NVE's VSI was signalled with it */
     struct probed probed[PROBED_N];      /* learned, and known at another NVE: is it here? */
 };

@@ -327,7 +327,9 @@ txn_end(struct edge *e, uint32_t txn)
     mem_free(x->held);
     pool_put(&e->att->txns, txn);
     a->txn = 0;
+    e->att->ending = h;
     att_settle(e, h);
+    e->att->ending = 0;
     if (a->state == ATT_TERM && a->n_entries == 0 && queued == 0) {
         att_event(e, h, ATT_EV_TIMER); /* nothing to remember: NULL via TERM (A11) */
         return;
