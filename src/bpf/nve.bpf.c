@@ -197,6 +197,7 @@ overlay_ingress(struct __sk_buff *skb)
     if (tunnel.tunnel_ttl <= 1) /* D3: the last bound of a relay */
         return drop(n, DPC_DROP_TTL);
     n->c[DPC_RELAYED]++;
+    relayed_count(&key);
     relayed_tell(skb, &f, key.mac, vtep);
     return send_overlay(
         skb, n, c, f.vni, to->vtep, tunnel.tunnel_ttl - 1, tunnel.tunnel_tos);

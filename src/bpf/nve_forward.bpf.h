@@ -229,6 +229,18 @@ forward_unicast(struct __sk_buff *skb, struct nve_counters *n, const struct nve_
     return send_overlay(skb, n, c, f->vni, to->vtep, NVE_TTL, 0);
 }
 
+/* How many of this key, for people. */
+static __always_inline void
+relayed_count(const struct nve_fdb_key *key)
+{
+    __u64 *n = bpf_map_lookup_elem(&relays, key), one = 1;
+
+    if (n)
+        __sync_fetch_and_add(n, 1);
+    else
+        bpf_map_update_elem(&relays, key, &one, BPF_NOEXIST);
+}
+
 /* The sender is to learn where the VM is now (D5); the data plane tells of it about
  * once a second for each (sender, VM), whatever it relays. */
 static __always_inline void

@@ -12,6 +12,7 @@
 
 #define NVE_LAYOUT      2
 #define NVE_LOCALS      32 /* VAPs per chunk of a replication list */
+#define NVE_RELAYS      4096 /* keys whose relayed frames are counted, the latest */
 #define NVE_REMOTES     64 /* tunnel endpoints per chunk */
 #define NVE_CHUNKS      30 /* chunks per list: tail calls end at 33 */
 #define NVE_FRAME_SMALL 128

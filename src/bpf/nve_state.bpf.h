@@ -37,6 +37,7 @@ MAP(remotes, HASH, struct nve_chunk_key, struct nve_remotes, 1024, BPF_F_NO_PREA
 MAP(vteps, HASH, struct ip, struct nve_vtep, 1024, 0);
 MAP(neg, LRU_HASH, struct nve_ask, __u64, 1024, 0);
 MAP(asked, LRU_HASH, struct nve_ask, __u64, 1024, 0);
+MAP(relays, LRU_HASH, struct nve_fdb_key, __u64, NVE_RELAYS, 0);
 MAP(meters, LRU_HASH, __u64, struct nve_meter, 1024, 0);
 MAP(counters, PERCPU_ARRAY, __u32, struct nve_counters, 256, 0);
 MAP(vsi_counters, PERCPU_ARRAY, __u32, struct nve_vsi_counters, 1024, 0);

@@ -118,6 +118,7 @@ enum dp_event_type {
     DP_EV_NATIVE,                        /* reserved for untagged policies */
     DP_EV_RELAYED,                       /* first frames relayed of (ip = sender's VTEP, vni, dst):
                                           * that NVE is to ask again (D5); rate limited */
+    DP_EV_HELD,                          /* the hold of (vni, dst) has ended: frames, dropped */
     DP_N_EVENTS
 };
 struct dp_event {
@@ -126,6 +127,7 @@ struct dp_event {
     uint16_t vid;
     struct mac src, dst;
     struct ip ip;                        /* target of MISS_IP */
+    uint64_t frames, dropped;            /* HELD: sent on in order, and not */
     const uint8_t *frame;                /* the frame without tag, borrowed; may be NULL */
     uint16_t size;
 };

@@ -17,6 +17,7 @@
 
 struct dp_bpf;
 struct loop;
+typedef void (*dp_bpf_event_fn)(void *ctx, const struct dp_event *ev);
 struct dp_bpf_conf {
     const char *pin_dir; /* a bpffs outside /sys, e.g. /run/berth/bpf (K21) */
     bool mount;          /* mount a bpffs there if there is none; else -ENODEV */
@@ -34,6 +35,9 @@ struct dp_bpf_conf {
     const char
         *hold_dev; /* name of their TAP; NULL: that of the vxlan device and "h" */
     uint64_t hold_octets; /* kept for all VMs together; 0: 256 MiB */
+    /* DP_EV_HELD, from a turn of the loop (or dp_bpf_hold_turn); NULL: nobody asks. */
+    dp_bpf_event_fn held;
+    void *held_ctx;
 };
 /* Loads the programs, reuses pinned maps of the same layout. With another layout found,
  * the old programs go on forwarding until SYNC_END, then all are swapped (K15).
@@ -59,11 +63,19 @@ int dp_bpf_check(struct dp_bpf *dp, struct host_err *err);
  * What already stands in the maps is not written again. */
 int dp_bpf_apply(struct dp_bpf *dp, const struct dp_op *op);
 
+/* How often a key was relayed since it began to be: *it zeroed for the
+ * first, then as it was. */
+struct dp_bpf_relay {
+    uint32_t vni;
+    struct mac mac;
+    uint64_t frames;
+};
+bool dp_bpf_relays(const struct dp_bpf *dp, struct dp_bpf_relay *it);
+
 /* Events: poll dp_bpf_fd() for reading, then drain. The event and its frame are
  * borrowed for the call. Returns the number of events, or -errno. `max`: 0 = until
  * empty. */
 int dp_bpf_fd(const struct dp_bpf *dp);
-typedef void (*dp_bpf_event_fn)(void *ctx, const struct dp_event *ev);
 int dp_bpf_poll(struct dp_bpf *dp, unsigned max, dp_bpf_event_fn fn, void *ctx);
 
 /* Counters since the pins were made. By port: what became of frames that this port

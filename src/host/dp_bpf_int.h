@@ -5,6 +5,7 @@
 #define BERTH_HOST_DP_BPF_INT_H
 #include <net/if.h>
 #include <limits.h>
+#include "base/mem.h"
 #include "host/dp_bpf.h"
 #include "host/loop.h"
 #include "bpf/nve_maps.h"
@@ -14,7 +15,7 @@
 #define NVE_MAPS(X)                                                                    \
     X(conf) X(ports) X(port_at) X(ifindexes) X(vsis) X(vaps) X(fdb) X(neigh) X(vns)    \
     X(locals) X(remotes) X(vteps) X(neg) X(asked) X(meters) X(counters)                \
-    X(vsi_counters) X(events) X(holds)
+    X(vsi_counters) X(events) X(holds) X(relays)
 /* clang-format on */
 
 struct dp_port { /* slot of a port number, in memory only */
@@ -54,6 +55,9 @@ struct dp_bpf {
     struct loop_watch *hold_watch;
     struct loop_timer *hold_timer;
     struct loop_call hold_call;
+    struct fifo held; /* of struct dp_event: holds that have ended, not told yet */
+    dp_bpf_event_fn held_fn;
+    void *held_ctx;
     struct hold *hold;      /* NULL: this host has no TAP */
     struct nve_hold *holds; /* the map */
     uint32_t hold_ifindex;

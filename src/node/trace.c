@@ -164,22 +164,29 @@ row_of(const struct trace *t, const struct trace_event *ev)
 }
 
 json_t *
+trace_row_of(const struct trace *t, const struct ctl_reader *r,
+    const struct trace_event *ev, const char *program, const char *name,
+    const struct ip *self)
+{
+    if (!fits(r->args, ev))
+        return NULL;
+    json_t *row = row_of(t, ev);
+    put(row, "program", json_string(program));
+    put(row, "name", json_string(name));
+    if (self)
+        put(row, "self", ctl_rows_ip(self));
+    return row;
+}
+
+json_t *
 trace_row(struct trace *t, struct ctl_reader *r, const char *program, const char *name,
     const struct ip *self)
 {
     uint32_t kept = t->n < t->max ? t->n : t->max;
     if (t->n - r->it > kept)
         r->it = t->n - kept;
-    while (r->it != t->n) {
-        const struct trace_event *ev = &t->ring[r->it++ % t->max];
-        if (!fits(r->args, ev))
-            continue;
-        json_t *row = row_of(t, ev);
-        put(row, "program", json_string(program));
-        put(row, "name", json_string(name));
-        if (self)
-            put(row, "self", ctl_rows_ip(self));
-        return row;
-    }
-    return NULL;
+    json_t *row = NULL;
+    while (!row && r->it != t->n)
+        row = trace_row_of(t, r, &t->ring[r->it++ % t->max], program, name, self);
+    return row;
 }

@@ -38,6 +38,7 @@
     X(HOLD, "hold", "frames wait")                                                     \
     X(RELEASE, "release", "waiting frames sent on, in order")                          \
     X(DISCARD, "discard", "waiting frames dropped")                                    \
+    X(HELD, "held", "all that waited has left the queue")                              \
     X(RELAYED, "relayed", "frames of another edge had to be relayed")                  \
     X(REDIRECT, "redirect", "another edge told to ask again")                          \
     X(REDIRECTED, "redirected", "told to ask the authority again")
@@ -74,6 +75,10 @@ struct trace_event *trace_rec(struct trace *t, enum trace_what what,
  * NULL. */
 json_t *trace_row(struct trace *t, struct ctl_reader *r, const char *program,
     const char *name, const struct ip *self);
+/* The same of one event that is not kept; NULL: it is not what the reader wants. */
+json_t *trace_row_of(const struct trace *t, const struct ctl_reader *r,
+    const struct trace_event *ev, const char *program, const char *name,
+    const struct ip *self);
 /* The latest event with this ref among the last `among`; NULL: none. */
 const struct trace_event *trace_ref(
     const struct trace *t, uint32_t ref, uint32_t among);

@@ -193,11 +193,19 @@ next_timer(void *node, struct ctl_reader *r)
     return ctl_rows_setting(&edge_settings[i], n->conf.edge.settings[i]);
 }
 
+/* What happened, then what has been relayed so far. */
 static json_t *
 next_event(void *node, struct ctl_reader *r)
 {
     struct nve *n = node;
-    return trace_row(n->trace, r, "berth-nve", n->name, &n->conf.edge.vtep);
+    json_t *row = trace_row(n->trace, r, "berth-nve", n->name, &n->conf.edge.vtep);
+    while (!row && r->it2 < n->n_relays) {
+        const struct nve_relay *relay = &n->relays[r->it2++];
+        struct trace_event ev = {.what = TRACE_RELAYED, .at_us = n->now_us, .vni = relay->vni,
+            .mac = relay->mac, .frames = relay->frames, .word = "so far"};
+        row = trace_row_of(n->trace, r, &ev, "berth-nve", n->name, &n->conf.edge.vtep);
+    }
+    return row;
 }
 
 static json_t *
@@ -233,6 +241,12 @@ run_holds(void *node, uint64_t conn, json_t *args)
     list_fresh(node, conn, args, next_hold);
 }
 
+static void
+run_trace(void *node, uint64_t conn, json_t *args)
+{
+    list_fresh(node, conn, args, next_event);
+}
+
 static const struct ctl_command commands[] = {
     {"show attachments", next_attachment, NULL        },
     {"show tags",        next_tag,        NULL        },
@@ -243,7 +257,7 @@ static const struct ctl_command commands[] = {
     {"show counters",    NULL,            run_counters},
     {"show sessions",    next_session,    NULL        },
     {"show timers",      next_timer,      NULL        },
-    {"trace",            next_event,      NULL        },
+    {"trace",            NULL,            run_trace   },
     {"ping",             next_ping,       NULL        },
     {0},
 };

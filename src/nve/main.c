@@ -27,6 +27,7 @@
 #define RECORD_PORT 65                   /* name -> number, stable across reboots (K15) */
 #define CHECK_US    2000000              /* watchdog of attachments and qdisc */
 #define MTU_VXLAN   50
+#define RELAYS_MAX  4096                /* told to people */
 
 struct app;
 struct app_port {
@@ -230,7 +231,13 @@ out_counters(struct app *a)
     for (uint32_t i = 0; i < in.n_holds; i++)
         fifo_pop(&holds, &all[i]);
     in.holds = all;
+    struct dp_bpf_relay r = {0};
+    struct nve_relay *relays = mem_alloc(RELAYS_MAX * sizeof *relays);
+    while (in.n_relays < RELAYS_MAX && dp_bpf_relays(a->dp, &r))
+        relays[in.n_relays++] = (struct nve_relay){r.vni, r.mac, r.frames};
+    in.relays = relays;
     nve_input(a->nve, &in, loop_now(a->loop));
+    mem_free(relays);
     mem_free(all);
     fifo_done(&holds);
 }
@@ -529,7 +536,7 @@ dp_start(struct app *a, struct host_err *err)
         .local = a->conf.vtep, .zero_csum = !a->conf.overlay.checksum,
         .max_ports = a->conf.tables.ports, .max_vsis = a->conf.tables.attachments,
         .max_fdb = a->conf.tables.mappings, .max_neigh = 2 * a->conf.tables.mappings,
-        .max_vns = a->conf.tables.vns, .max_vteps = a->conf.tables.vteps, .loop = a->loop};
+        .max_vns = a->conf.tables.vns, .max_vteps = a->conf.tables.vteps, .loop = a->loop, .held = dp_event, .held_ctx = a};
     return dp_bpf_open(&conf, &a->dp, err);
 }
 

@@ -82,6 +82,7 @@ nve_free(struct nve *n)
     for (uint32_t i = 0; i < n->conf.n_ports; i++)
         mem_free(n->port_names[i]);
     mem_free(n->holds);
+    mem_free(n->relays);
     mem_free(n->port_names);
     mem_free((void *)n->conf.ports);
     mem_free((void *)n->conf.vid_vns);
@@ -169,6 +170,9 @@ nve_input(struct nve *n, const struct nve_in *in, uint64_t now_us)
         mem_free(n->holds);
         n->holds = copy_of(in->holds, in->n_holds * sizeof *in->holds);
         n->n_holds = in->n_holds;
+        mem_free(n->relays);
+        n->relays = copy_of(in->relays, in->n_relays * sizeof *in->relays);
+        n->n_relays = in->n_relays;
         nve_ctl_counters(n->ctl);
         break;
     }

@@ -60,6 +60,11 @@ struct nve_hold {                        /* a queue of held frames (K12), as the
     uint64_t octets, oldest_us;          /* waiting; the age of the first */
     uint64_t kept, released, dropped;
 };
+struct nve_relay {                       /* how many late frames of a VM were relayed so far */
+    uint32_t vni;
+    struct mac mac;
+    uint64_t frames;
+};
 enum nve_in_type {
     NVE_IN_TICK,                         /* the deadline has come */
     NVE_IN_FRAME,                        /* untagged ECP or LLDP frame from a server port */
@@ -92,6 +97,8 @@ struct nve_in {
     const uint64_t *counters;            /* COUNTERS */
     const struct nve_hold *holds;
     uint32_t n_holds;
+    const struct nve_relay *relays;      /* COUNTERS: n_relays of them */
+    uint32_t n_relays;
 };
 enum nve_out_type {
     NVE_OUT_FRAME,                       /* untagged frame out of a server port */

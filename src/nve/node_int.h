@@ -28,6 +28,8 @@ struct nve {
     uint64_t dp_counters[DPC_N];
     struct nve_hold *holds;              /* read with the counters */
     uint32_t n_holds;
+    struct nve_relay *relays;            /* the same */
+    uint32_t n_relays;
 };
 enum pulled { PULLED_NOTHING, PULLED_MORE, PULLED_OUT };
 

@@ -152,6 +152,11 @@ nve_seen_mapping(struct nve *n, enum trace_what what, const struct mapping_rec *
 void
 nve_seen_dp_event(struct nve *n, const struct dp_event *e)
 {
-    if (e->type == DP_EV_RELAYED)
+    if (e->type == DP_EV_RELAYED) {
         seen_key(n, TRACE_RELAYED, e->vni, &e->dst)->peer = e->ip;
+    } else if (e->type == DP_EV_HELD) {
+        struct trace_event *ev = seen_key(n, TRACE_HELD, e->vni, &e->dst);
+        ev->frames = e->frames;
+        ev->dropped = e->dropped;
+    }
 }

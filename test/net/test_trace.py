@@ -71,6 +71,17 @@ def test_who_said_what_when(moved):
     when(lab.servers[1].name, "frames")
 
 
+def test_frames_are_counted(moved):
+    """50 ms of pings every millisecond, and what came before the mapping did."""
+    lab, vm = moved
+    told = rows(lab, vm)
+    kept = [r for r in told if r["event"] == "held" and r["name"] == lab.tors[1].name]
+    assert kept and kept[-1]["frames"] >= 30 and not kept[-1].get("dropped")
+    late = [r for r in told if r.get("word") == "so far"]
+    assert [r["name"] for r in late] == [lab.tors[0].name] and late[0]["frames"] >= 30
+    assert "relayed     so far, frames" in berth(lab, "trace", "vm", vm.vsi)
+
+
 def test_picture(moved, tmp_path):
     lab, vm = moved
     path = str(tmp_path / "move.svg")
