@@ -13,11 +13,13 @@ A libvirtd here sees /etc/libvirt, /run and /var of its own, its server's networ
 cgroups, message bus or KVM of this machine. Machines are emulated (TCG) everywhere, so
 what is measured does not depend on what the machine below can do."""
 import contextlib
+import errno
 import glob
 import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -32,6 +34,7 @@ LIBVIRTD, VIRSH = "/usr/sbin/libvirtd", "/usr/bin/virsh"
 QEMU = "/usr/bin/qemu-system-x86_64"
 METADATA = "urn:berth:1"
 ECHO_PORT, COMMAND_PORT = 7007, 7008
+SO_RCVBUFFORCE, SO_TIMESTAMPNS = 33, 35
 BOOT_S = 60
 
 # $1: the folder, $2: the lab's, $3: the build directory, $4: the name of the host. It
@@ -287,7 +290,7 @@ class Machine:
     <emulator>{QEMU}</emulator>
     <controller type='usb' model='none'/>
     <interface type='network'><mac address='{self.mac}'/><source network='{self.vn}'/>
-      <model type='virtio'/><driver name='qemu'/><mtu size='{self.mtu}'/>
+      <model type='virtio'/><driver name='qemu' rx_queue_size='1024'/><mtu size='{self.mtu}'/>
       <port isolated='yes'/><rom enabled='no'/></interface>
     <serial type='file'><source path='/var/log/libvirt/{self.name}.console'/></serial>
     <memballoon model='none'/>
@@ -315,21 +318,29 @@ class Machine:
         rows = (hypervisor or self.at).virsh("domiflist", self.name).splitlines()
         return rows[0].split()[0]
 
-    def migrate(self, to, *more, timeout=60, check=True):
-        """A live migration; virsh's output, or its error when it failed and may."""
-        out = self.at.virsh("migrate", "--live", "--p2p", *more, self.name,
-                            f"qemu+tcp://{to.address}/system", timeout=timeout, check=check)
-        self.at = to
-        return out
+    def migrate(self, to, *more, timeout=60):
+        """A live migration."""
+        self.finish(self.begin_migration(to, *more), to, timeout)
 
     def begin_migration(self, to, *more):
-        """The same, not waited for: finish(process) later."""
+        """The same, not waited for: finish(process, to) later."""
         process = subprocess.Popen(
             [VIRSH, "-q", "-c", self.at.uri, "migrate", "--live", "--p2p", *more, self.name,
              f"qemu+tcp://{to.address}/system"], text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
         self.lab.note_process(process)
         return process
+
+    def finish(self, process, to, timeout=60):
+        try:
+            out = process.communicate(timeout=timeout)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise LabError(f"{self.name} to {to.server.name}: not within {timeout} s\n"
+                           f"{self.at.tail()}\n{to.tail()}") from None
+        if process.returncode:
+            raise LabError(f"{self.name} to {to.server.name}: {out.strip()}")
+        self.at = to
 
     def ask(self, vm, port=ECHO_PORT, text=b"12345678", wait_s=0.3):
         """One question to the guest from a namespace VM; the answer, or None."""
@@ -340,6 +351,30 @@ class Machine:
             s.connect((self.ip4, port))
             s.send(text)
             return s.recv(2048)
+
+
+class Watched:
+    """What pings to a machine become while the block runs, and its interfaces on both
+    servers: `with Watched(asker, machine) as w:`, then w.out (see probe.c) and w.taps."""
+
+    def __init__(self, asker, machine, interval_us):
+        self.asker, self.machine, self.interval_us = asker, machine, interval_us
+        self.taps, self.out, self.probe = [], None, None
+
+    def tap(self, hypervisor):
+        """Watches the interface there, too: as soon as it is there."""
+        self.taps.append(Tap(self.machine, hypervisor))
+
+    def __enter__(self):
+        self.tap(self.machine.at)
+        self.probe = labs.Probe.ping(self.asker, self.machine.ip4, self.interval_us)
+        return self
+
+    def __exit__(self, kind, *more):
+        self.out = self.probe.end()
+        for tap in self.taps:
+            tap.read()
+            tap.close()
 
 
 class MachineLab:
@@ -414,12 +449,66 @@ class Pause:
     def ms(self):
         return (self.resume_ns - self.stop_ns) / 1e6
 
-    def beyond(self, lost_at, rtt_ns, until_ns=0):
-        """Of the packets that were lost, those that cannot have met the pause: sent after
-        it (and after until_ns), or so long before it that the answer should have been
-        there."""
-        return [(number, sent - self.stop_ns) for number, sent in lost_at
-                if not self.stop_ns - rtt_ns <= sent <= max(self.resume_ns, until_ns)]
+    def beyond(self, lost_at, taps, until_ns=0):
+        """Of the packets that were lost, those that neither the pause explains (sent after
+        it and after until_ns, or before it) nor the machine: it got them and was silent.
+        With the times at which the machine's interfaces saw them and their answers, all
+        in ms after STOP."""
+        def ms(ns):
+            return round((ns - self.stop_ns) / 1e6, 3)
+        found = []
+        for number, sent in lost_at:
+            asked = [t.asked[number] for t in taps if number in t.asked]
+            answered = [t.answered[number] for t in taps if number in t.answered]
+            if not self.stop_ns <= sent <= max(self.resume_ns, until_ns) \
+                    and (answered or not asked):
+                found.append((number, ms(sent), [ms(x) for x in asked], [ms(x) for x in answered]))
+        return found
+
+
+class Tap:
+    """The probe's questions that reached a machine's interface on its server, and the
+    answers that came out of it, by number. It is watched from now on, read at the end."""
+
+    MARK = b"berthprb"
+    ALL, REQUEST, REPLY = 3, 8, 0        # ETH_P_ALL; ICMP types
+
+    def __init__(self, machine, hypervisor):
+        self.asked, self.answered = {}, {}           # number: CLOCK_MONOTONIC in ns
+        name = machine.tap(hypervisor)
+        with hypervisor.server.inside():
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            # nobody reads until the end: a migration's worth of packets waits here
+            self.sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+            self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            self.sock.bind((name, self.ALL))
+        self.sock.setblocking(False)
+
+    def _next(self):
+        """(frame, time), or None: all have been read."""
+        while True:
+            try:
+                data, extra, _, _ = self.sock.recvmsg(256, socket.CMSG_SPACE(16))
+            except BlockingIOError:
+                return None
+            except OSError as e:
+                if e.errno != errno.ENETDOWN:        # said once when the tap has gone
+                    raise
+                continue
+            s, ns = next(struct.unpack("=qq", d) for _, kind, d in extra if kind == SO_TIMESTAMPNS)
+            return data, s * 10 ** 9 + ns
+
+    def read(self):
+        """What has come until now; asked and answered grow."""
+        shift = time.time_ns() - time.monotonic_ns()
+        for data, ns in iter(self._next, None):
+            if data[12:14] == b"\x08\x00" and data[23] == 1 and data[42:50] == self.MARK:
+                number = int.from_bytes(data[50:58], sys.byteorder)
+                seen = {self.REQUEST: self.asked, self.REPLY: self.answered}[data[34]]
+                seen.setdefault(number, ns - shift)
+
+    def close(self):
+        self.sock.close()
 
 
 def main():

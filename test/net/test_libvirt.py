@@ -15,10 +15,9 @@ import time
 import pytest
 
 import hypervisor as hv
-from lab import LabError, Probe, wait_for
+from lab import LabError, wait_for
 
 INTERVAL_US = 5000
-RTT_NS = 30_000_000      # an answer of an emulated guest on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +72,11 @@ def told_epoch(machine):
 
 @contextlib.contextmanager
 def asked(ml, machine, interval_us=INTERVAL_US):
-    """Pings to the machine while the block runs; what became of them stands in the dict."""
-    probe, out = Probe.ping(ml.asker, machine.ip4, interval_us), {}
-    yield out
-    time.sleep(0.2)      # spacing: some pings after the last event, too
-    out.update(probe.end())
-    assert out["sent"] > 10 and out["duplicates"] == 0, out
+    """Pings to the machine while the block runs (hypervisor.py, Watched)."""
+    with hv.Watched(ml.asker, machine, interval_us) as w:
+        yield w
+        time.sleep(0.2)      # spacing: some pings after the last event, too
+    assert w.out["sent"] > 10 and w.out["duplicates"] == 0, w.out
 
 
 def marks(ml):
@@ -102,12 +100,15 @@ def test_it_starts(ml, machine):
 def test_live_migration(ml, machine, way):
     a, b = machine.at, ml.other(machine.at)
     epoch, mark = residence(ml, machine)[1], marks(ml)
-    with asked(ml, machine) as out:
-        machine.migrate(b)
+    with asked(ml, machine) as w:
+        process = machine.begin_migration(b)
+        ml.events[b].expect("the target", lambda e: e.get("event") == "STARTED", mark[b])
+        w.tap(b)
+        machine.finish(process, b)
         epoch = wait_owner(ml, machine, b, above=epoch)
     pause = hv.Pause(ml.events[a], ml.events[b], (mark[a], mark[b]))
-    print(f"{way}: pause {pause.ms:.1f} ms, lost {out['lost']} of {out['sent']}")
-    assert pause.beyond(out["lost_at"], RTT_NS) == [], (out, pause.ms)
+    print(f"{way}: pause {pause.ms:.1f} ms, lost {w.out['lost']} of {w.out['sent']}")
+    assert pause.beyond(w.out["lost_at"], w.taps) == [], (w.out, pause.ms)
     wait_for("the old server to forget it", lambda: attached(a, machine) is None)
     row = attached(b, machine)
     assert row["state"] == "associated" and int(row["epoch"]) == epoch
@@ -134,12 +135,12 @@ def ended(process):
 def test_cancelled_while_it_copies(ml, machine):
     a = machine.at
     epoch = residence(ml, machine)[1]
-    with asked(ml, machine) as out:
+    with asked(ml, machine) as w:
         process, b, mark = begun(ml, machine)
         a.virsh("domjobabort", machine.name)
         ended(process)
         wait_for("the target to forget it", lambda: attached(b, machine) is None, 20)
-    assert out["lost"] == 0, out
+    assert w.out["lost"] == 0, w.out
     assert not ml.events[a].since(mark[a], event="SUSPENDED")
     assert residence(ml, machine)[0] == a.server.nve.vtep and residence(ml, machine)[1] >= epoch
     assert attached(a, machine)["state"] == "associated"
@@ -149,7 +150,7 @@ def test_cancelled_while_it_copies(ml, machine):
 def test_target_dies_after_the_pause_began(ml, machine):
     a, b, mark = machine.at, ml.other(machine.at), marks(ml)
     epoch = residence(ml, machine)[1]
-    with asked(ml, machine) as out:
+    with asked(ml, machine) as w:
         process = machine.begin_migration(b)
         ml.events[b].expect("the target", lambda e: e.get("event") == "STARTED", mark[b])
         pid = b.qemu_pid(machine)
@@ -160,9 +161,9 @@ def test_target_dies_after_the_pause_began(ml, machine):
         ended(process)
         wait_for("an answer of the guest", lambda: machine.ask(ml.asker), 20)
     pause = hv.Pause(ml.events[a], ml.events[a], (mark[a], mark[a]))
-    print(f"pause {pause.ms:.1f} ms, lost {out['lost']} of {out['sent']}")
+    print(f"pause {pause.ms:.1f} ms, lost {w.out['lost']} of {w.out['sent']}")
     # what went to the target until the old edge heard of the failure is lost with it
-    assert pause.beyond(out["lost_at"], RTT_NS, back_ns) == [], (out, pause.ms)
+    assert pause.beyond(w.out["lost_at"], w.taps, back_ns) == [], (w.out, pause.ms)
     assert back_ns - pause.resume_ns < 1_000_000_000
     wait_for("the target to forget it", lambda: attached(b, machine) is None, 20)
     assert attached(a, machine)["state"] == "associated"
@@ -185,12 +186,12 @@ def test_a_machine_that_may_not_come_stays(ml, machine):
     a, b = machine.at, ml.other(machine.at)
     b.server.daemon.stop()
     try:
-        with asked(ml, machine) as out:
+        with asked(ml, machine) as w:
             with pytest.raises(LabError, match="berth"):
                 machine.migrate(b)
     finally:
         b.server.start()
-    assert machine.at is a and out["lost"] == 0, out
+    assert machine.at is a and w.out["lost"] == 0, w.out
     assert a.domain_state(machine).startswith("running")
 
 

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real guest under libvirt, live-migrated between two edges while another VM pings it.
+
+The pause is QEMU's: from its STOP at the one server to its RESUME at the other. A packet
+is lost beyond it when it was sent before STOP or after RESUME and never reached the
+interface of the machine, or its answer left there; one that the machine got and was
+silent about is `unanswered` (a guest that wakes to half a second of traffic at once).
+"""
+import statistics
+import time
+
+import hypervisor as hv
+from lab import LabError, wait_for
+
+MIGRATIONS, QUICK = 12, 2
+INTERVAL_US = 1000
+AFTER_S = 0.3      # pings go on so long after the old server has forgotten the VM
+
+
+def one(ml, machine):
+    """One migration under traffic; what it was like."""
+    a, b = machine.at, ml.other(machine.at)
+    marks = ml.events[a].mark(), ml.events[b].mark()
+    with hv.Watched(ml.asker, machine, INTERVAL_US) as w:
+        started = time.monotonic()
+        process = machine.begin_migration(b)
+        ml.events[b].expect("the target", lambda e: e.get("event") == "STARTED", marks[1])
+        w.tap(b)
+        machine.finish(process, b)
+        took_s = time.monotonic() - started
+        wait_for("the old server to forget it",
+                 lambda: not a.server.daemon.rows("show vms"), 20)
+        time.sleep(AFTER_S)
+    pause, out = hv.Pause(ml.events[a], ml.events[b], marks), w.out
+    outside = pause.beyond(out["lost_at"], [])
+    beyond = pause.beyond(out["lost_at"], w.taps)
+    if out["sent"] * INTERVAL_US < took_s * 1e6 / 2:
+        raise LabError(f"the pinger sent {out['sent']} in {took_s:.1f} s")
+    return {"pause_ms": pause.ms, "took_s": took_s, "sent": out["sent"], "lost": out["lost"],
+            "beyond": len(beyond), "unanswered": len(outside) - len(beyond), "dup": out["duplicates"]}
+
+
+def run(bench):
+    with hv.MachineLab(log_level="warning") as ml:
+        machine = ml.add_machine()
+        wait_for("an answer of the guest", lambda: machine.ask(ml.asker), 20, 0.05)
+        rows = []
+        for i in range(QUICK if bench.quick else MIGRATIONS):
+            rows.append(one(ml, machine))
+            bench.note(i, rows[-1])
+    bench.row("migration_vm_lost_beyond_pause", sum(r["beyond"] for r in rows),
+              f"in {len(rows)} moves", target=0, at_most=True)
+    bench.row("migration_vm_dup", sum(r["dup"] for r in rows), f"in {len(rows)} moves",
+              target=0, at_most=True)
+    bench.row("migration_vm_unanswered", sum(r["unanswered"] for r in rows),
+              f"in {len(rows)} moves")
+    bench.row("migration_vm_lost_p50", statistics.median(r["lost"] for r in rows), "pings of 1 ms")
+    bench.row("migration_vm_pause_ms_p50", statistics.median(r["pause_ms"] for r in rows), "ms")
