@@ -6,7 +6,7 @@ PYTHON := /usr/bin/python3
 MESON := $(PYTHON) /usr/bin/meson
 NINJA := ninja
 
-.PHONY: all test demo bench sim clean
+.PHONY: all test demo bench sim model clean
 all: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD)
 
@@ -25,6 +25,10 @@ sim: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD) test/sim/sim
 	exec $(BUILD)/test/sim/sim --seeds $(or $(SEEDS),1000) --first $(or $(FIRST),1) \
 		--nves $(or $(NVES),0) --vms $(or $(VMS),0) --jobs $(or $(JOBS),2) --stats --out $(BUILD)
+
+# Every variant of the models (doc/model.md), those that lack a rule among them.
+model: deps
+	exec test/model/run --jobs $(or $(JOBS),2)
 
 demo: all
 	exec $(PYTHON) lab/demo.py

@@ -63,7 +63,7 @@
  * NO_DURABLE:   the authority's counter does not survive it (K4).
  * NO_REPEAT:    nobody repeats the last command to a restarted edge (E6).
  * NO_D4, LATE_D4: Immigrate(pre) cancels no tombstone; only after it has reserved.
- * NO_D4_CLAIM:  an edge relays although a claim of its own waits for its number.
+ * NO_D4_CLAIM:  nor does a claim that waits for its number.
  * EAGER:        the old edge is told, and the VM paused, before the target has reserved.
  * NO_D3:        a reservation counts though it is older than our own epoch, in every state.
  * NO_IMPLICIT:  an edge stays active though it knows a newer owner (P4).
@@ -79,6 +79,10 @@
 #ifndef NVES
 #define NVES 2
 #endif
+/* The counter is of all keys, so there are gaps in the numbers of one. */
+#ifndef GAP
+#define GAP (EPOCH == EP_RESERVED)
+#endif
 #ifndef CRASH
 #define CRASH 0
 #endif
@@ -88,7 +92,11 @@
 #ifndef REDIRECT
 #define REDIRECT 0
 #endif
+#ifdef RECLAIM
+#define HOPS 8 /* as many as claims can follow each other */
+#else
 #define HOPS 4
+#endif
 #if NVES == 2 && defined(RECLAIM)
 #define NE 15 /* epochs are 1 .. NE-1; a set holds NVES * NE <= 30 bits */
 #else
@@ -182,9 +190,14 @@ inline claim_at(n, e) {
  * least number it can get, and everywhere else when the authority has answered. */
 inline claim(n, back) {
 #if EPOCH == EP_RESERVED
-    own[n] = MAX(kep[n], own[n]) + 1;
-    assert(own[n] < NE);
-    act[n] = true; kown[n] = n; kep[n] = own[n];
+    kep[n] = MAX(kep[n], own[n]) + 1;
+    assert(kep[n] < NE);
+#ifdef NO_D4_CLAIM
+    own[n] = kep[n];
+#else
+    own[n] = 0; /* others may know it as the newest owner before it does: no relay */
+#endif
+    act[n] = true; kown[n] = n;
     quiet(n);
     ask[n] = ASK_CLAIM; granted[n] = 0
 #elif EPOCH == EP_ARRIVAL
@@ -212,16 +225,8 @@ inline learn(n, o, e) {
 #ifndef NO_IMPLICIT
     act[n] = false; /* implicit emigration (E3) */
 #endif
-#if EPOCH == EP_RESERVED
-    if
-    :: ask[n] == ASK_CLAIM ->
 #ifdef DROP_CLAIM
-       ask[n] = IDLE; granted[n] = 0
-#elif !defined(NO_D4_CLAIM)
-       own[n] = 0 /* others may know it as the newest owner before it does */
-#endif
-    :: else
-    fi;
+    ask[n] = IDLE; granted[n] = 0;
 #endif
     skip
 }
@@ -296,7 +301,7 @@ end:
     :: atomic { cmd[n]?PRE, to, e ->
           to = 0; e = 0;
           if
-          :: act[n] -> answered[n] = own[n] /* here already */
+          :: act[n] -> answered[n] = kep[n] /* here already */
           :: else ->
 #if !defined(NO_D4) && !defined(LATE_D4)
              own[n] = 0; /* D4: it holds from now on, and relays nothing */
@@ -684,7 +689,7 @@ proctype crasher() {
 #elif RELAY == RE_RESERVED && defined(NO_D3)
 #define RELAYS_TO_TARGET(n) (kown[n] == n && prov[n] != NONE)
 #elif RELAY == RE_RESERVED
-#define RELAYS_TO_TARGET(n) (EMIGRATING(n) && prov[n] != NONE && provep[n] > own[n])
+#define RELAYS_TO_TARGET(n) (EMIGRATING(n) && prov[n] != NONE && provep[n] > kep[n])
 #else
 #define RELAYS_TO_TARGET(n) false
 #endif
@@ -704,7 +709,7 @@ inline travel() {
     do
     :: atomic { act[at] ->
 #if EPOCH >= EP_CARRIED
-          assert(own[at] >= saw[at]); /* P4 */
+          assert(kown[at] == at && kep[at] >= saw[at]); /* P4 */
 #endif
           break }
     :: atomic { !act[at] ->
@@ -782,12 +787,7 @@ init {
         kep[2] = 1; prov[2] = NONE;
 #endif
         registered = BIT(0, 1); announced = BIT(0, 1);
-#if EPOCH == EP_RESERVED
-        if /* the counter is of all keys, so there may be gaps in the numbers of one */
-        :: counter = 1
-        :: counter = 2
-        fi;
-#endif
+        counter = 1 + GAP;
         run nve(0); run nve(1);
 #if NVES == 3
         run nve(2);
