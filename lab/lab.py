@@ -449,11 +449,19 @@ class Move:
     def __init__(self, source, target):
         self.source, self.target = source, target
         self.paused_ns = self.resumed_ns = None
+        self.held_ns = None              # from when on the source's edge keeps its frames
         self.answers, self.lost_probes = {}, []
 
     @property
     def pause_s(self):
         return (self.resumed_ns - self.paused_ns) / 1e9
+
+    def missed(self, number, sent_ns):
+        """Was this lost packet of a probe sent while the VM was paused (or said to be about
+        to), or under way at the pause?"""
+        since = self.held_ns or self.paused_ns
+        return since <= sent_ns <= self.resumed_ns or (
+            sent_ns < since and number in self.lost_probes)
 
 
 class MovingVm(Vm):
@@ -539,6 +547,7 @@ class MovingVm(Vm):
         self.card("leave", move.target)
         if move.paused_ns:
             move.resumed_ns = self.card("resume", move.source)["t_ns"]
+            move.lost_probes = self.card("stats")["lost_probes"][move.told:]
         self.tell(move, "cancel")
 
     def migration(self, to):
@@ -559,6 +568,8 @@ class MovingVm(Vm):
 
     def tell(self, move, *names, **more):
         """Steps that speak to agents, side by side."""
+        if "hold" in names:
+            move.held_ns = time.monotonic_ns()
         asked = [(n, self.step(n, move, **more)) for n in names]
         for n, request in asked:
             try:

@@ -30,7 +30,8 @@
 #define NUMBERS  4000000 /* most packets of a run */
 #define TELL_MAX 20000   /* of each kind */
 #define BATCH    32
-#define QUIET_NS 700000000 /* at the end: as long as nothing comes */
+#define QUIET_NS 700000000 /* at the end: as long as nothing comes ... */
+#define ALL_NS   100000000 /* ... and when all have come: for duplicates */
 #define BODY_MIN 16
 #define BODY_MAX 1400
 
@@ -48,7 +49,8 @@ static struct run {
     _Atomic uint32_t sent;
     _Atomic uint64_t last_ns; /* of the last arrival */
     atomic_bool stop, end;
-    uint32_t highest, received, n_dup, n_late, n_errors;
+    _Atomic uint32_t received;
+    uint32_t highest, n_dup, n_late, n_errors;
     uint64_t gap_ns;
     struct event dup[TELL_MAX], late[TELL_MAX];
 } r;
@@ -182,6 +184,13 @@ arrived(uint64_t number, uint64_t now)
     } else {
         r.highest = n;
     }
+}
+
+/* The counts of the other thread: at worst the end is put off by a look. */
+static bool
+all_there(void)
+{
+    return r.received + r.n_errors >= atomic_load(&r.sent);
 }
 
 static void *
@@ -323,7 +332,7 @@ main(int argc, char **argv)
         last = atomic_load(&r.last_ns);
         if (last < ended)
             last = ended;
-        if (now > last + QUIET_NS)
+        if (now > last + (all_there() ? ALL_NS : QUIET_NS))
             break;
         usleep(10000);
     }

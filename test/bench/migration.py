@@ -101,9 +101,7 @@ def judge(out, done):
     """(lost, beyond) of a probe's report about these moves."""
     beyond = 0
     for number, sent_ns in out["lost_at"]:
-        beyond += not any(m.paused_ns <= sent_ns <= m.resumed_ns
-                          or (sent_ns < m.paused_ns and number in m.lost_probes)
-                          for m in done)
+        beyond += not any(m.missed(number, sent_ns) for m in done)
     return out["lost"], beyond
 
 
