@@ -38,6 +38,7 @@
 
 #define SERVERS_MAX 8
 #define BATCH       64
+#define GUEST_QUEUE 20000
 #define QUEUE       1000 /* frames that a TAP holds, as it is made */
 #define FRAME_MAX   (65536 + 64)
 #define HEAD        sizeof(struct virtio_net_hdr)
@@ -105,7 +106,10 @@ open_tap(const char *netns, const char *ifname, const uint8_t *mac, int mtu)
     rq.ifr_mtu = mtu;
     if (s < 0 || ioctl(s, SIOCSIFMTU, &rq))
         die("SIOCSIFMTU");
-    if (mac) {
+    if (mac) { /* the guest's: it does not run while it is paused, so nothing is full */
+        rq.ifr_qlen = GUEST_QUEUE;
+        if (ioctl(s, SIOCSIFTXQLEN, &rq))
+            die("SIOCSIFTXQLEN");
         memset(&rq.ifr_ifru, 0, sizeof rq.ifr_ifru);
         rq.ifr_hwaddr.sa_family = ARPHRD_ETHER;
         memcpy(rq.ifr_hwaddr.sa_data, mac, 6);
