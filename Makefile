@@ -6,7 +6,7 @@ PYTHON := /usr/bin/python3
 MESON := $(PYTHON) /usr/bin/meson
 NINJA := ninja
 
-.PHONY: all test demo bench sim model clean
+.PHONY: all test demo bench sim clean
 all: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD)
 
@@ -24,11 +24,8 @@ test: deps
 sim: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD) test/sim/sim
 	exec $(BUILD)/test/sim/sim --seeds $(or $(SEEDS),1000) --first $(or $(FIRST),1) \
-		--nves $(or $(NVES),0) --vms $(or $(VMS),0) --jobs $(or $(JOBS),2) --stats --out $(BUILD)
-
-# Every variant of the models (doc/model.md), those that lack a rule among them.
-model: deps
-	exec test/model/run --jobs $(or $(JOBS),2)
+		--nves $(or $(NVES),0) --vms $(or $(VMS),0) --jobs $(or $(JOBS),2) --stats --coverage \
+		$(if $(PROFILE),--profile $(PROFILE)) --out $(BUILD)
 
 demo: all
 	exec $(PYTHON) lab/demo.py

@@ -124,7 +124,7 @@ set_vap(struct world *w, uint32_t nve, const struct dp_op *op)
     const struct dp_vap *old = row(n, &k);
     struct dp_vap v = {
         op->u.vap.vni, op->u.vap.wildcard, op->u.vap.reflect, op->u.vap.flood};
-    if (old && old->vni != v.vni)
+    if (old && old->vni != v.vni && !w->sc->dp_fails)
         sim_fail(w, "one-vn-per-tag",
             "nve=%u port=%u vid=%u was vni=%u, is set to vni=%u", nve, op->u.vap.port,
             op->u.vap.vid, old->vni, v.vni);
@@ -140,11 +140,11 @@ set_vsi(struct world *w, uint32_t nve, const struct dp_op *op)
     const struct dp_vap *vap = row(n, &a);
     struct dp_vsi v = {op->u.vsi.vni, op->u.vsi.active};
     key_octets(&k, &op->u.vsi.mac, 6);
-    if (vap && vap->vni != v.vni)
+    if (vap && vap->vni != v.vni && !w->sc->dp_fails)
         sim_fail(w, "one-vn-per-tag",
             "nve=%u port=%u vid=%u has vni=%u, a VSI of vni=%u is set", nve,
             op->u.vsi.port, op->u.vsi.vid, vap->vni, v.vni);
-    if (v.active && !vap)
+    if (v.active && !vap && !w->sc->dp_fails)
         sim_fail(w, "vap-before-vsi",
             "nve=%u port=%u vid=%u: a VSI is active without a VAP", nve, op->u.vsi.port,
             op->u.vsi.vid);
@@ -614,6 +614,8 @@ dp_from_port(struct world *w, uint32_t nve, uint32_t port, uint32_t vid,
     } else {
         k = key_place('A', port, vid);
         const struct dp_vap *vap = row(n, &k);
+        if (!vap && frame_truth(p, size, &vn, &seq) && vn != VN_HOSTILE)
+            cover_fault(FAULT_16);
         if (!vap || !vap->wildcard) {
             drop(w, nve, vap ? DPC_DROP_SPOOF : DPC_DROP_NO_VAP, p, size);
             return;

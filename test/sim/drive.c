@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Migrations as a hypervisor and its manager make them: a list of steps, each of which
  * may wait for the answer to the one before it, with the frames of a third VM running
- * meanwhile. How one goes is a number (c of the operation):
- *   bits  0-3  the order of p s l l' (requirements 4.1), 0..11
+ * meanwhile. An answer that stays out, or a refusal, before the pause ends the
+ * migration; after it the VM is started where it is, and whoever runs it repeats its
+ * claim until it is granted, as an agent does. How one goes is a number, c of the
+ * operation: */
+/* clang-format off */
+/*   bits  0-3  the order of p s l l' (requirements 4.1), 0..11
  *   bits  4-5  the words: two phases, one phase, suspend instead of commit, the old
- * edge is not told bit   6    hold before the pause bit   7    steps do not wait for
- * answers bit   8    no Terminate at the end; bit 9: Terminate before the new edge is
- * activated bits 10-13 cancelled after so many steps (0: not) bit  14    takes the
- * place of a migration of the VM that is under way bit  15    the old number is used
- * once more at the end bit  16    the old hypervisor goes on running the VM, and says
- * so bit  17    Resume at the old edge although nothing was wrong bits 20-21 length of
- * the pause, bits 22-23 time between steps An answer that stays out, or a refusal,
- * before the pause ends the migration; after it the VM is started where it is, and
- * whoever runs it repeats its claim until it is granted, as an agent does. */
+ *              edge is not told
+ *   bit   6    hold before the pause
+ *   bit   7    steps do not wait for answers
+ *   bit   8    no Terminate at the end
+ *   bit   9    Terminate before the new edge is activated
+ *   bits 10-13 cancelled after so many steps (0: not)
+ *   bit  14    takes the place of a migration of the VM that is under way
+ *   bit  15    the old number is used once more at the end
+ *   bit  16    the old hypervisor goes on running the VM, and says so
+ *   bit  17    Resume at the old edge although nothing was wrong
+ *   bit  18    the pause is longer than the idle times
+ *   bits 20-21 length of the pause, bits 22-23 time between steps */
+/* clang-format on */
 #include "sim.h"
 
 enum step {
@@ -136,6 +144,7 @@ mover_random(struct rng *r, bool strict)
         how |= (1 + (uint32_t)rnd(r, 8)) << 10;
     for (uint32_t bit = 14; bit <= 17; bit++)
         how |= (uint32_t)(rnd(r, 8) == 0) << bit;
+    how |= (uint32_t)(rnd(r, 24) == 0) << 18;
     return how;
 }
 
@@ -387,6 +396,8 @@ step(struct world *w, uint32_t i)
         m->paused = true;
         m->paused_us = w->now;
         next = m->pause_us / 2;
+        if (m->pause_us > 10 * SEC)
+            cover_fault(FAULT_19);
         break;
     case STEP_COMMIT:
     case STEP_SUSPEND:
@@ -403,6 +414,8 @@ step(struct world *w, uint32_t i)
     case STEP_END:
         if (!memchr(m->steps, STEP_ACTIVATE, m->at))
             cover_fault(FAULT_20);
+        if (m->active_us && !m->told_us)
+            cover_fault(FAULT_3);
         server_ask(w, m->from, m->vm, V_TERM);
         break;
     case STEP_AGAIN:
@@ -604,7 +617,7 @@ mover_start(struct world *w, const struct op *o)
         .to = to,
         .how = o->c,
         .gap_us = gaps[o->c >> 22 & 3],
-        .pause_us = pauses[o->c >> 20 & 3],
+        .pause_us = o->c >> 18 & 1 ? 18 * SEC : pauses[o->c >> 20 & 3],
         .first = v->n_got,
         .inc = {w->servers[v->run - 1].inc, w->servers[to].inc}
     };
@@ -629,12 +642,17 @@ mover_comes(const struct world *w, uint32_t vm, uint32_t server)
     return m && m->to == server && !m->started && !m->cancelled;
 }
 
+/* Does a VM move, from or to a server of this edge? nves: of any. */
 bool
-movers_busy(const struct world *w)
+movers_busy(const struct world *w, uint32_t nve)
 {
-    for (uint32_t i = 0; i < w->sc->vms; i++)
-        if (w->vms[i].mover)
+    for (uint32_t i = 0; i < w->n_movers; i++) {
+        const struct mover *m = &w->movers[i];
+        if (m->phase != PHASE_DONE &&
+            (nve == w->sc->nves || w->servers[m->from].nve == nve ||
+                w->servers[m->to].nve == nve))
             return true;
+    }
     return false;
 }
 

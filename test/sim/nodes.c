@@ -5,6 +5,7 @@
  * the end: the outputs must be the same, octet by octet. */
 #include "sim.h"
 #include "core/registry.h"
+#include <errno.h>
 #include <stdlib.h>
 
 #define OUTS_MAX 200000 /* of one input: more is a node that never ends */
@@ -708,6 +709,21 @@ nve_boot(struct world *w, uint32_t i)
     nve_in(w, i, &done);
 }
 
+static void
+faults_of(struct world *w, uint32_t i)
+{
+    struct tab_row *r;
+    if (edge_counter(nve_edge(w->nves[i].nve), EDGEC_STALE_MAPS))
+        cover_fault(FAULT_2);
+    for (uint32_t it = 0; (r = tab_each(&w->nves[i].dp, &it));) {
+        const struct dp_fdb *f = r->val;
+        if (r->key[0] == 'F' && f->kind == FDB_RELAY)
+            cover_fault(FAULT_11);
+        if (r->key[0] == 'F' && f->kind == FDB_LOCAL && movers_busy(w, i))
+            cover_fault(FAULT_12);
+    }
+}
+
 void
 nve_crash(struct world *w, uint32_t i, uint64_t down_us)
 {
@@ -721,6 +737,7 @@ nve_crash(struct world *w, uint32_t i, uint64_t down_us)
     n->dpq = (struct dp_queue){0};
     n->journal_last = 0;
     hold_crash(w, i);
+    faults_of(w, i);
     nve_free(n->nve);
     n->nve = NULL;
     world_push(w, EV_START_NVE, w->now + down_us, i, 0);
@@ -771,6 +788,23 @@ nva_boot(struct world *w)
     nva_feed(w, &done);
 }
 
+/* As somebody at the authority says it. */
+void
+nva_vn(struct world *w, uint32_t vn, bool put, uint32_t mtu)
+{
+    char line[160];
+    int n = put ? snprintf(line, sizeof(line),
+                      "{\"cmd\":\"vn add\",\"vni\":%u,\"name\":\"vn%u\",\"mtu\":%u}",
+                      vni_of(vn), vn, mtu)
+                : snprintf(line, sizeof(line), "{\"cmd\":\"vn del\",\"vni\":%u}",
+                      vni_of(vn));
+    struct nva_in in = {.type = NVA_IN_CONTROL,
+        .conn = 1,
+        .p = (const uint8_t *)line,
+        .size = (uint32_t)n};
+    nva_feed(w, &in);
+}
+
 /* What was on its way to the disk is there, or not, in order. */
 void
 nva_crash(struct world *w, uint64_t down_us)
@@ -780,6 +814,8 @@ nva_crash(struct world *w, uint64_t down_us)
         rng_chance(&w->net, 500000) ? UINT32_MAX : (uint32_t)rnd(&w->net, 4);
     if (!n->up)
         return;
+    if (movers_busy(w, w->sc->nves))
+        cover_fault(FAULT_13);
     net_cut_all(w, 0, true);
     n->up = false;
     n->inc++;
@@ -871,9 +907,13 @@ nodes_event(struct world *w, struct event *e)
                 op.u.frame.p = e->p + sizeof(op);
             n->dpq.n--;
             dp_trace(w, e->node, &op, e->a, "does");
-            dp_apply(w, e->node, &op);
+            bool fails = e->a && !w->calm && w->sc->dp_fails &&
+                         rng_chance(&w->air, w->sc->dp_fails);
+            if (!fails)
+                dp_apply(w, e->node, &op);
             if (e->a) {
-                struct nve_in in = {.type = NVE_IN_DP_DONE, .id = e->a};
+                struct nve_in in = {
+                    .type = NVE_IN_DP_DONE, .id = e->a, .status = fails ? -ENOSPC : 0};
                 nve_in(w, e->node, &in);
             }
         }
@@ -884,7 +924,10 @@ nodes_event(struct world *w, struct event *e)
         break;
     case EV_JOURNAL:
         if (mine) {
-            struct nve_in in = {.type = NVE_IN_JOURNAL_DONE, .id = e->a};
+            bool fails = !w->calm && w->sc->journal_fails &&
+                         rng_chance(&w->air, w->sc->journal_fails);
+            struct nve_in in = {
+                .type = NVE_IN_JOURNAL_DONE, .id = e->a, .status = fails ? -ENOSPC : 0};
             nve_in(w, e->node, &in);
         }
         break;

@@ -254,13 +254,14 @@ tes_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
 {
     static const char *const cmds[] = {"vm associate", "vm preassociate", "vm suspend",
         "vm resume", "vm terminate", "vm emigrate", "vm emigrate", "vm immigrate",
-        "vm immigrate", [V_EMIGH] = "vm emigrate"};
+        "vm immigrate", [V_EMIGH] = "vm emigrate", [V_PAUSED] = "vm immigrate"};
     struct vm *v = &w->vms[vm];
     uint64_t id = ask_new(w, i, vm, verb)->id;
     char line[1024], vsi[VSIID_STR], mac[MAC_STR], ip[IP_STR];
     int n = snprintf(line, sizeof(line), "{\"cmd\":\"%s\",\"vsi\":\"%s\",\"id\":%llu",
         cmds[verb], vsiid_str(&v->id, vsi), (unsigned long long)id);
-    if (verb == V_ASSOC || verb == V_PRE || verb == V_IMMP || verb == V_IMMA) {
+    if (verb == V_ASSOC || verb == V_PRE || verb == V_IMMP || verb == V_IMMA ||
+        verb == V_PAUSED) {
         n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"if\":\"v%u\"", vm);
         if (vm % 3 == 1)
             n +=
@@ -281,6 +282,9 @@ tes_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
         n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"phase\":\"commit\"");
     if (verb == V_EMIGH)
         n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"phase\":\"hold\"");
+    if (verb == V_PAUSED)
+        n += snprintf(line + n, sizeof(line) - (size_t)n,
+            ",\"phase\":\"asso\",\"suspended\":true");
     if (verb == V_IMMA)
         n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"phase\":\"asso\"");
     if ((verb == V_IMMA || verb == V_EMIGC) && v->epoch)
@@ -464,7 +468,7 @@ plain_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
     };
     struct ask *a;
     if (verb == V_EMIGP || verb == V_EMIGC || verb == V_EMIGH || verb == V_SUSPEND ||
-        verb == V_RESUME)
+        verb == V_RESUME || verb == V_PAUSED)
         return; /* it has no words for them */
     if (verb == V_TERM && !server_att(w, i, vm, false))
         return;
@@ -489,6 +493,47 @@ plain_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
         server_att(w, i, vm, true);
     else
         att_clear(w, i, vm);
+    plain_pump(w, i);
+}
+
+/* Any operation of Berth's own TLV, without an agent that knows better. */
+void
+server_raw(struct world *w, uint32_t i, uint32_t vm, uint32_t how)
+{
+    static const struct {
+        uint8_t op, phase;
+    } ops[] = {
+        {BERTH_OP_PREASSOC,  0                  },
+        {BERTH_OP_ASSOC,     0                  },
+        {BERTH_OP_SUSPEND,   0                  },
+        {BERTH_OP_RESUME,    0                  },
+        {BERTH_OP_EMIGRATE,  BERTH_PHASE_PREPARE},
+        {BERTH_OP_EMIGRATE,  BERTH_PHASE_COMMIT },
+        {BERTH_OP_EMIGRATE,  BERTH_PHASE_HOLD   },
+        {BERTH_OP_IMMIGRATE, BERTH_PHASE_PRE    },
+        {BERTH_OP_IMMIGRATE, BERTH_PHASE_ASSO   },
+        {BERTH_OP_TERMINATE, 0                  },
+        {BERTH_OP_KEEPALIVE, 0                  },
+    };
+    struct server *s = &w->servers[i];
+    struct vm *v = &w->vms[vm];
+    struct vdp_entry e = {.group = vni_of(v->vn), .mac = v->mac};
+    uint32_t k = how % (sizeof(ops) / sizeof(ops[0]));
+    struct vdp_station_request r = {
+        .key = {.id = v->id, .type_version = 1},
+        .n_entries = 1,
+        .entries = &e,
+        .filter_format = VDP_FILTER_GROUP_MAC,
+        .has_berth = true
+    };
+    if (s->kind != SERVER_PLAIN || !s->alive ||
+        !vdp_station_op(&r, ops[k].op, ops[k].phase))
+        return;
+    if (how / 16 % 5 == 1) {
+        r.berth.epoch = 1 + how / 100;
+        r.berth.migration = 7;
+    }
+    vdp_station_request(s->station, &r, w->now);
     plain_pump(w, i);
 }
 
@@ -545,6 +590,9 @@ server_crash(struct world *w, uint32_t i, uint64_t down_us)
     struct server *s = &w->servers[i];
     if (!s->alive)
         return;
+    for (uint32_t v = 0; v < w->sc->vms; v++)
+        if (w->vms[v].here == i + 1)
+            cover_fault(FAULT_7);
     server_stop(w, i);
     s->inc++;
     s->last_tagged_at = 0;

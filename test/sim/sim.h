@@ -76,6 +76,9 @@ enum verb { /* a: VM or node, b: server or microseconds; see work.c */
     V_VN_PUT,
     V_EMIGH, /* Emigrate(hold) */
     V_MOVE,  /* a whole migration of VM a to server b; c says how, see drive.c */
+    V_RAW,   /* a station says operation c of VM a at server b, whatever it said before */
+    V_PAUSED, /* Immigrate of a VM that stays suspended */
+    V_STOP,  /* the authority says goodbye and starts again */
     V_N
 };
 extern const char *const verb_names[V_N];
@@ -84,9 +87,9 @@ struct op {
     uint8_t verb;
     uint32_t a, b, c;
 };
-enum profile { PROFILE_CHAOS, PROFILE_MIGRATE, PROFILE_N };
+enum profile { PROFILE_CHAOS, PROFILE_MIGRATE, PROFILE_ODD, PROFILE_N };
 extern const char *const profile_names[PROFILE_N];
-#define MAX_OPS 200000
+#define LARGE 1000 /* VMs: of a larger world samples are looked at */
 struct scenario {
     uint64_t seed;
     uint32_t nves, ports, vns, vms, chaos_s;
@@ -94,6 +97,7 @@ struct scenario {
     uint64_t delay_us, slow_us; /* links; completions */
     uint32_t plain, hostile, wild, small_tags, pull, centralised, noips; /* percent */
     uint32_t domain_shared, profile, rka, hold_frames, strict;
+    uint32_t dp_fails, journal_fails; /* per million */
     struct op *ops;
     uint32_t n_ops;
 };
@@ -324,6 +328,7 @@ void nva_make(struct world *w);
 void nva_boot(struct world *w);
 void nva_crash(struct world *w, uint64_t down_us);
 void nva_feed(struct world *w, const struct nva_in *in);
+void nva_vn(struct world *w, uint32_t vn, bool put, uint32_t mtu);
 void nodes_event(struct world *w, struct event *e);
 void nodes_done(struct world *w);
 void recorder_check(struct world *w);
@@ -335,6 +340,7 @@ void server_make(struct world *w, uint32_t i);
 void server_boot(struct world *w, uint32_t i);
 void server_crash(struct world *w, uint32_t i, uint64_t down_us);
 void server_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb);
+void server_raw(struct world *w, uint32_t i, uint32_t vm, uint32_t how);
 void server_event(struct world *w, struct event *e);
 void server_link(struct world *w, uint32_t i, bool up);
 void server_frame(struct world *w, uint32_t i, const uint8_t *p, uint32_t size);
@@ -428,7 +434,7 @@ void mover_event(struct world *w, struct event *e);
 void mover_answer(struct world *w, uint32_t server, const struct ask *a, bool ok);
 bool mover_comes(const struct world *w, uint32_t vm, uint32_t server);
 void movers_done(struct world *w);
-bool movers_busy(const struct world *w);
+bool movers_busy(const struct world *w, uint32_t nve);
 uint32_t mover_random(struct rng *r, bool strict); /* how */
 enum { SLEEP_MAX = 1000 };                         /* frames that queue at a vNIC */
 

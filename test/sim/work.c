@@ -11,8 +11,8 @@ const char *const verb_names[V_N] = {"associate", "preassociate", "suspend", "re
     "terminate", "emigrate-prepare", "emigrate-commit", "immigrate-pre",
     "immigrate-asso", "send", "arp", "broadcast", "garp", "spoof", "garbage",
     "crash-nve", "crash-nva", "crash-tes", "flap", "partition", "cut", "vn-del",
-    "vn-put", "emigrate-hold", "migrate"};
-const char *const profile_names[PROFILE_N] = {"chaos", "migrate"};
+    "vn-put", "emigrate-hold", "migrate", "raw", "immigrate-paused", "stop-nva"};
+const char *const profile_names[PROFILE_N] = {"chaos", "migrate", "odd"};
 
 /* ---- making ---- */
 
@@ -175,12 +175,13 @@ static void
 make_moves(struct maker *m)
 {
     struct scenario *s = m->s;
-    uint32_t moves = s->vms > 1000 ? s->vms / 50 : 20;
-    uint64_t first = 5 * SEC, span = ((uint64_t)s->chaos_s - 7) * SEC;
+    uint32_t moves = s->vms > LARGE ? s->vms / 50 : 20;
+    uint64_t begin = 2500 * MS, first = s->vms > LARGE ? 30 * SEC : 5 * SEC,
+             span = (uint64_t)s->chaos_s * SEC - first - 2 * SEC;
     for (uint32_t vm = 0; vm < s->vms; vm++) {
         uint32_t to = (uint32_t)rnd(&m->rng, m->n_servers);
         m->place[vm] = to + 1;
-        add(m, 2500 * MS + rnd(&m->rng, SEC), V_ASSOC, vm, to);
+        add(m, begin + rnd(&m->rng, first - 4 * SEC), V_ASSOC, vm, to);
     }
     for (uint32_t i = 0; i < moves; i++) {
         uint64_t at = first + span * i / moves + rnd(&m->rng, span / moves + 1);
@@ -212,10 +213,11 @@ make_migrate(struct maker *m, uint32_t nves, uint32_t vms)
     s->hold_frames = s->strict || rnd(&m->rng, 4) ? 1024 : 3;
     s->delay_us = 300;
     s->slow_us = rnd(&m->rng, 2 * MS);
-    if (vms > 1000) {
+    if (vms > LARGE) {
         s->vns = vms / 50;
         s->ports = 4;
         s->rka = 22;
+        s->chaos_s = 50;
     }
     if (!s->strict) {
         if (rnd(&m->rng, 4)) {
@@ -237,6 +239,56 @@ make_migrate(struct maker *m, uint32_t nves, uint32_t vms)
     mem_free(m->place);
 }
 
+/* Stations that say anything at any time, disks and data planes that fail, virtual
+ * networks that come and go: for the rows that nobody well behaved reaches. */
+static void
+make_odd(struct maker *m)
+{
+    struct scenario *s = m->s;
+    s->nves = 1 + (uint32_t)rnd(&m->rng, 3);
+    s->ports = 1 + (uint32_t)rnd(&m->rng, 3);
+    s->vns = 2;
+    s->vms = 4;
+    s->chaos_s = 24;
+    s->delay_us = 300;
+    s->slow_us = rnd(&m->rng, 30 * MS);
+    s->dp_fails = rnd(&m->rng, 2) ? 0 : (uint32_t)rnd(&m->rng, 40000);
+    s->journal_fails = rnd(&m->rng, 2) ? 0 : (uint32_t)rnd(&m->rng, 200000);
+    s->plain = rnd(&m->rng, 3) ? 70 : 0;
+    m->n_servers = s->nves * s->ports;
+    m->place = mem_alloc(s->vms * sizeof(*m->place));
+    for (uint32_t i = 0; i < 400; i++) {
+        uint64_t at = 2 * SEC + 20 * SEC * i / 400 + rnd(&m->rng, 40 * MS);
+        uint32_t dice = (uint32_t)rnd(&m->rng, 100),
+                 vm = (uint32_t)rnd(&m->rng, s->vms);
+        uint32_t server = (uint32_t)rnd(&m->rng, m->n_servers);
+        if (dice < 60) {
+            add(m, at, V_RAW, vm, server);
+            s->ops[s->n_ops - 1].c = (uint32_t)rnd(&m->rng, 1000);
+        } else if (dice < 70) {
+            add(m, at, V_PAUSED, vm, server);
+        } else if (dice < 88) {
+            add(m, at, (uint8_t)rnd(&m->rng, V_IMMA + 1), vm, server);
+        } else if (dice < 90) {
+            add(m, at, V_VN_DEL, vm % s->vns, 0);
+            add(m, at + rnd(&m->rng, 3 * SEC), V_VN_PUT, vm % s->vns,
+                1400 + (uint32_t)rnd(&m->rng, 100));
+        } else if (dice < 91) {
+            add(m, at, V_STOP, 0, 100 * MS);
+        } else if (dice < 94) {
+            add(m, at, V_FLAP, server, (uint32_t)(SEC + rnd(&m->rng, 2 * SEC)));
+        } else if (dice < 96) {
+            add(m, at, V_CRASH_NVE, server / s->ports, 50 * MS);
+        } else if (dice < 97) {
+            add(m, at, V_CUT, server / s->ports, 0);
+        } else {
+            add(m, at, V_BCAST, vm, 0);
+        }
+    }
+    qsort(s->ops, s->n_ops, sizeof(*s->ops), op_compare);
+    mem_free(m->place);
+}
+
 void
 scenario_make(struct scenario *s, uint64_t seed, uint32_t nves, uint32_t vms,
     enum profile profile)
@@ -252,12 +304,16 @@ scenario_make(struct scenario *s, uint64_t seed, uint32_t nves, uint32_t vms,
         make_migrate(&m, nves, vms);
         return;
     }
+    if (profile == PROFILE_ODD) {
+        make_odd(&m);
+        return;
+    }
     s->nves = nves ? nves : 1 + (uint32_t)rnd(&m.rng, 4);
     s->ports = 1 + (uint32_t)rnd(&m.rng, 3);
     s->vns = 1 + (uint32_t)rnd(&m.rng, 3);
     s->vms = vms ? vms : 1 + (uint32_t)rnd(&m.rng, 8);
     s->chaos_s = 5 + (uint32_t)rnd(&m.rng, 25);
-    if (vms > 1000) { /* the scale mode: many VMs, few of them in trouble */
+    if (vms > LARGE) { /* the scale mode: many VMs, few of them in trouble */
         s->vns = vms / 50;
         s->ports = 4;
         s->chaos_s = 10;
@@ -287,7 +343,7 @@ scenario_make(struct scenario *s, uint64_t seed, uint32_t nves, uint32_t vms,
     s->domain_shared = rnd(&m.rng, 3) == 0;
     m.n_servers = s->nves * s->ports;
     m.place = mem_alloc(s->vms * sizeof(*m.place));
-    n = s->chaos_s * (1 + (uint32_t)rnd(&m.rng, 4)) + (vms > 1000 ? vms : 0);
+    n = s->chaos_s * (1 + (uint32_t)rnd(&m.rng, 4)) + (vms > LARGE ? vms : 0);
     faults = rnd(&m.rng, 4) ? n / (3 + (uint32_t)rnd(&m.rng, 10)) : 0;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t at = SEC + ((uint64_t)s->chaos_s - 2) * SEC * i / n;
@@ -312,9 +368,10 @@ scenario_done(struct scenario *s)
 #define WORDS(X)                                                                       \
     X(nves)                                                                            \
     X(ports)                                                                           \
-    X(vns) X(vms) X(chaos_s) X(loss) X(dup) X(plain) X(hostile) X(wild) X(small_tags)  \
-        X(pull) X(centralised) X(noips) X(domain_shared) X(profile) X(rka)             \
-            X(hold_frames) X(strict)
+    X(vns)                                                                             \
+    X(vms) X(chaos_s) X(loss) X(dup) X(plain) X(hostile) X(wild) X(small_tags) X(pull) \
+        X(centralised) X(noips) X(domain_shared) X(profile) X(rka) X(hold_frames)      \
+            X(strict) X(dp_fails) X(journal_fails)
 
 void
 scenario_write(const struct scenario *s, FILE *f, const char *why)
@@ -432,16 +489,32 @@ fault(struct world *w, const struct op *o)
         server_link(w, server, false);
         break;
     case V_PART:
+        if (movers_busy(w, nve))
+            cover_fault(FAULT_14);
         w->nves[nve].part_until = w->now + o->b;
         if (o->b % 2)
             net_cut_all(w, nve, false);
         break;
     case V_CUT:
+        if (movers_busy(w, nve))
+            cover_fault(FAULT_1);
         net_cut_all(w, nve, false);
         break;
     case V_GARBAGE:
         server_garbage(w, server, o->b % 100);
         break;
+    case V_VN_DEL:
+        nva_vn(w, o->a % w->sc->vns, false, 0);
+        break;
+    case V_VN_PUT:
+        nva_vn(w, o->a % w->sc->vns, true, o->b);
+        break;
+    case V_STOP: {
+        struct nva_in in = {.type = NVA_IN_STOP};
+        nva_feed(w, &in);
+        nva_crash(w, o->b);
+        break;
+    }
     case V_SPOOF:
         spoof(w, server, o->b % w->sc->vms);
         break;
@@ -456,7 +529,7 @@ work_op(struct world *w, const struct op *o)
     uint32_t vm = o->a % w->sc->vms, server;
     struct vm *v = &w->vms[vm];
     TRACE(w, "op %s %u %u", verb_names[o->verb], o->a, o->b);
-    w->counts[o->verb] += o->verb > V_IMMA && o->verb != V_EMIGH;
+    w->counts[o->verb] += o->verb > V_IMMA && o->verb != V_EMIGH && o->verb != V_PAUSED;
     if (o->verb <= V_IMMA || o->verb == V_EMIGH)
         v->sure = 0;
     switch ((enum verb)o->verb) {
@@ -484,6 +557,12 @@ work_op(struct world *w, const struct op *o)
         break;
     case V_MOVE:
         mover_start(w, o);
+        break;
+    case V_RAW:
+        server_raw(w, honest(w, o->b), vm, o->c);
+        break;
+    case V_PAUSED:
+        server_ask(w, honest(w, o->b), vm, o->verb);
         break;
     case V_PRE:
     case V_SUSPEND:
