@@ -330,9 +330,48 @@ test_moved_stays_away(void **state)
     assert_int_equal(p->tag.vid, 0);
     pair_call(p, "{\"cmd\":\"show vms\"}");
     assert_says(p->lines[0], "\"reason\":");
+    /* the source of a migration may hear of its end before it has said commit */
+    pair_call(p, "{\"cmd\":\"vm emigrate\"," VM1 ",\"phase\":\"commit\"}");
+    assert_string_equal(pair_last(p), "{\"ok\":true}");
+    assert_says(p->lines[0], "\"state\":\"lost\"");
+    assert_int_equal(p->n_requests - p->n_keepalives, n);
+    pair_call(p, "{\"cmd\":\"vm emigrate\"," VM1 ",\"phase\":\"prepare\"}");
+    assert_says(pair_last(p), "\"ok\":false");
     pair_call(p, "{\"cmd\":\"vm terminate\"," VM1 "}");
     assert_string_equal(pair_last(p), "{\"ok\":true}");
     assert_int_equal(tes_n_vms(p->tes), 0);
+    pair_free(p);
+}
+
+/* While it is on its way, and a moment longer, what VMs here send to it is the edge's.
+ */
+static void
+test_away(void **state)
+{
+    static const struct {
+        const char *cmd;
+        uint8_t away, later;
+    } steps[] = {
+        {"vm associate",                      0, 0},
+        {"vm emigrate\",\"phase\":\"prepare", 0, 0},
+        {"vm emigrate\",\"phase\":\"hold",    1, 1},
+        {"vm resume",                         1, 0},
+        {"vm emigrate\",\"phase\":\"commit",  1, 1},
+        {"vm immigrate\",\"phase\":\"pre",    1, 1},
+        {"vm immigrate\",\"phase\":\"asso",   1, 0},
+    };
+    struct pair *p = pair_new(false);
+    char text[200];
+    (void)state;
+    pair_call(p, ASSOC1);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        snprintf(text, sizeof(text), "{\"cmd\":\"%s\"," VM1 "}", steps[i].cmd);
+        pair_call(p, text);
+        assert_string_equal(pair_last(p), "{\"ok\":true}");
+        assert_int_equal(p->tag.away, steps[i].away);
+        pair_run(p, 120000);
+        assert_int_equal(p->tag.away, steps[i].later);
+    }
     pair_free(p);
 }
 
@@ -770,6 +809,7 @@ main(void)
         cmocka_unit_test(test_keepalives),
         cmocka_unit_test(test_deassociated),
         cmocka_unit_test(test_moved_stays_away),
+        cmocka_unit_test(test_away),
         cmocka_unit_test(test_backoff),
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_suspended_comes_back_suspended),
