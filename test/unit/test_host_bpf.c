@@ -582,6 +582,7 @@ test_hold(void **state)
 {
     struct frame a = udp4(A, C, 1, 2, 20), w = udp4(W, C, 1, 2, 20);
     struct frame e = udp4(E, C, 1, 2, 20), local = udp4(E, A, 1, 2, 20);
+    struct frame self = udp4(A, A, 1, 2, 20);
     struct nve_fdb_key key = {.vni = VN_S};
     struct ip to_c = ip_n("192.0.2.2");
     struct nve_fdb to;
@@ -606,6 +607,11 @@ test_hold(void **state)
     n->out = 3;
     expect_sent(overlay_in(&a, VN_S, V2, 64, 0), DPC_TX_PORT); /* none is before it */
     assert_int_equal(n->in, 4);
+    /* of its own server's VMs, which does not switch to it yet: kept, then sent back */
+    n->state = NVE_HOLD_KEEP;
+    expect_sent(port_in(&self, TAGGED(100)), DPC_HELD);
+    n->state = NVE_HOLD_PASS;
+    expect_sent(port_in(&self, TAGGED(100)), DPC_LOCAL);
     n->state = NVE_HOLD_REFUSE;
     expect_drop(overlay_in(&a, VN_S, V2, 64, 0), DPC_DROP_HELD);
     n->state = NVE_HOLD_KEEP;

@@ -30,12 +30,15 @@ on_drained(void *ctx, uint32_t slot)
     drained[n_drained++] = slot;
 }
 
+static uint64_t linger;
+
 static void
 make(uint64_t octets_max)
 {
     struct hold_conf conf = {.slots = slots,
         .n_slots = N_SLOTS,
         .octets_max = octets_max,
+        .linger_us = linger,
         .drained = on_drained,
         .ctx = slots};
     int fd[2], size = 4 << 20;
@@ -180,6 +183,39 @@ test_pieces(void **state)
         assert_int_equal(got, want++);
     assert_int_equal(want, sent);
     assert_true(turns >= 4);
+}
+
+/* Drained, a slot is its key's for a while yet, and can keep again at once. */
+static void
+test_linger(void **state)
+{
+    hold_free(h);
+    close(tap);
+    linger = 300000;
+    make(1 << 20);
+    linger = 0;
+    uint32_t a = hold_open(h, 5, &VM, &WIDE, now);
+
+    (void)state;
+    send_n(a, 1, 60);
+    hold_turn(h, now);
+    hold_drain(h, a, now);
+    assert_int_equal(hold_turn(h, now), now + 300000);
+    assert_int_equal(back(a), 1);
+    assert_int_equal(slots[a].state, NVE_HOLD_PASS);
+    assert_int_equal(n_drained, 0);
+    hold_set(h, a, &WIDE);
+    assert_int_equal(slots[a].state, NVE_HOLD_KEEP);
+    send_n(a, 2, 60);
+    now += 400000;
+    hold_turn(h, now);
+    assert_int_equal(back(a), -1);
+    hold_drain(h, a, now);
+    assert_int_equal(hold_turn(h, now), now + 300000);
+    assert_int_equal(back(a), 2);
+    now += 300000;
+    hold_turn(h, now);
+    assert_int_equal(n_drained, 1);
 }
 
 static void
@@ -482,6 +518,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(test_order),
         T(test_pieces),
+        T(test_linger),
         T(test_limits),
         T(test_age),
         T(test_total),

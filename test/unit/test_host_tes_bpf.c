@@ -363,6 +363,32 @@ test_switching(void **state)
     assert_true(receive(vm[2], &f, 1000));
     counter_reaches(TESC_OWN, 1);
     assert_false(receive(vm[1], &f, 0));
+    /* K12: one that is on its way has its frames at the edge; group frames when it
+     * sends */
+    {
+        struct tes_bpf_tag t = {
+            .ifname = "vm2", .uplink = up, .mac = vm_mac(2), .vid = 100, .away = true};
+        struct host_err err;
+        assert_int_equal(tag(1, 100, true, false), 0);
+        assert_int_equal(tes_bpf_tag(plane, &t, &err), 0);
+        send_frame(vm[1], vm_mac(2), vm_mac(1), -1, 0x0800, 20);
+        assert_true(receive(out, &f, 1000));
+        send_frame(vm[1], bcast, vm_mac(1), -1, 0x0806, 21);
+        assert_true(receive(out, &f, 1000));
+        assert_false(receive(vm[2], &f, 0));
+        send_frame(out, vm_mac(2), vm_mac(1), 100, 0x0800, 22);
+        assert_true(receive(vm[2], &f, 1000));
+        t.pass = true;
+        assert_int_equal(tes_bpf_tag(plane, &t, &err), 0);
+        send_frame(vm[1], bcast, vm_mac(1), -1, 0x0806, 23);
+        assert_true(receive(vm[2], &f, 1000));
+        assert_true(receive(out, &f, 1000));
+        t.away = false;
+        assert_int_equal(tes_bpf_tag(plane, &t, &err), 0);
+        send_frame(vm[1], vm_mac(2), vm_mac(1), -1, 0x0800, 24);
+        assert_true(receive(vm[2], &f, 1000));
+        assert_false(receive(out, &f, 0));
+    }
     /* a second VM with the same address on the same tag is refused, and stays closed */
     {
         struct tes_bpf_tag t = {
