@@ -380,15 +380,22 @@ terminate(struct tes *t, uint32_t h)
     vm_progress(t, h);
 }
 
+/* The target's claim was faster than the source's commit: what that would do is done
+ * (E3). */
+static bool
+overtaken(const struct vm *v, uint8_t op)
+{
+    return op == TNS_EMIGRATE_COMMIT && v->state == VM_LOST &&
+           v->reason == BERTH_REASON_MOVED;
+}
+
 void
 vm_command(struct tes *t, struct vm_command *c)
 {
     uint32_t h = vm_find(t, &c->id), u, req;
     struct vm *v = h ? vm_at(t, h) : NULL;
     const char *why = NULL;
-    /* The target's claim was faster than this: what it would do is done (E3). */
-    bool done = v && c->op == TNS_EMIGRATE_COMMIT && v->state == VM_LOST &&
-                v->reason == BERTH_REASON_MOVED;
+    bool done = v && overtaken(v, c->op);
     t->n.commands++;
     if (t->conf.follow && c->op != TNS_TERMINATE) {
         refuse(t, c, "follows",
@@ -510,7 +517,7 @@ accepted(struct tes *t, uint32_t h, const struct vdp_station_out *ev)
     v->waits &= (uint8_t)~WAIT_ANSWER;
     if (r && !r->answer_us)
         r->answer_us = t->now_us;
-    if (v->op == TNS_TERMINATE) {
+    if (v->op == TNS_TERMINATE || overtaken(v, v->op)) {
         vm_progress(t, h);
         return;
     }
@@ -553,6 +560,13 @@ refused(struct tes *t, uint32_t h, const struct vdp_station_out *ev)
     v->waits &= (uint8_t)~WAIT_ANSWER;
     if (v->op == TNS_TERMINATE) {
         vm_fail(t, h, m.code, "%s (the VM is gone here; the edge ages it out)", m.text);
+        vm_progress(t, h);
+        return;
+    }
+    if (r && v->op == TNS_EMIGRATE_COMMIT && ev->has_berth &&
+        ev->berth.reason == BERTH_REASON_MOVED)
+        vm_lost(t, h, true, BERTH_REASON_MOVED);
+    if (r && overtaken(v, v->op)) {
         vm_progress(t, h);
         return;
     }
