@@ -27,6 +27,10 @@ sim: $(BUILD)/build.ninja
 		--nves $(or $(NVES),0) --vms $(or $(VMS),0) --jobs $(or $(JOBS),2) --stats --coverage \
 		$(if $(PROFILE),--profile $(PROFILE)) --out $(BUILD)
 
+# Takes each rule of hot migration out of a copy: a test must fail.
+mutants: deps
+	exec tools/mutants --jobs $(or $(JOBS),2)
+
 demo: all
 	exec $(PYTHON) lab/demo.py
 

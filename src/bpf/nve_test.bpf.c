@@ -29,13 +29,14 @@ test_port(struct __sk_buff *skb)
 
 /* cb: 0 VNI, 1 remote IPv4 in host order (0: 2001:db8::1), 2 outer TTL, 3 TPID. What we
  * set is the key of a frame going out: its local address is what the receiver reads as
- * remote. */
+ * remote. Afterwards cb 0 is the outer TTL that the frame would be sent with. */
 SEC("tc")
 int
 test_overlay(struct __sk_buff *skb)
 {
     struct bpf_tunnel_key key = {};
     __u64 flags = 0;
+    int rc;
 
     key.tunnel_id = skb->cb[0];
     key.tunnel_ttl = skb->cb[2];
@@ -49,7 +50,10 @@ test_overlay(struct __sk_buff *skb)
         test_tag(skb, skb->cb[3], 5))
         return -1;
     test_clear(skb);
-    return overlay_ingress(skb);
+    rc = overlay_ingress(skb);
+    if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), flags))
+        skb->cb[0] = key.tunnel_ttl;
+    return rc;
 }
 
 /* cb: 0 TCI: slot and hops */

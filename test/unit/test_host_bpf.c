@@ -44,13 +44,15 @@ on_event(void *ctx, const struct dp_event *ev)
     n_events++;
 }
 
+static struct __sk_buff after; /* the last run */
+
 static int
 run(const struct bpf_program *prog, const struct frame *f, struct __sk_buff *ctx)
 {
     LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = f->b,
         .data_size_in = (uint32_t)f->size, .data_out = out.b,
         .data_size_out = sizeof(out.b), .ctx_in = ctx, .ctx_size_in = sizeof(*ctx),
-        .repeat = 1);
+        .ctx_out = &after, .ctx_size_out = sizeof(after), .repeat = 1);
     int rc;
 
     dp_bpf_counters(dp, before);
@@ -560,7 +562,9 @@ test_overlay(void **state)
     expect_drop(overlay_in(&to_c, VN_S, vtep, 64, 0), DPC_DROP_SPLIT);
     expect_drop(overlay_in(&none, VN_S, vtep, 64, 0), DPC_DROP_SPLIT);
     expect_sent(overlay_in(&relay, VN_S, vtep, 64, 0), DPC_RELAYED);
+    assert_int_equal(after.cb[0], 63); /* D3 */
     expect_sent(overlay_in(&relay, VN_S, vtep, 2, 0), DPC_RELAYED);
+    assert_int_equal(after.cb[0], 1);
     expect_drop(overlay_in(&relay, VN_S, vtep, 1, 0), DPC_DROP_TTL);
     expect_drop(overlay_in(&in, VN_S, vtep, 64, 0x8100), DPC_DROP_SECOND_TAG);
     expect_drop(overlay_in(&ecp, VN_S, vtep, 64, 0), DPC_DROP_RESERVED);

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Faults of requirements 4.2 that a migration's other tests do not meet: what ages
+ * while its sender is not told, a target that fails or is given up, a claim whose
+ * number is late, an authority that has forgotten. tools/mutants takes their rules
+ * away one by one. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "move_rig.h"
+
+/* M's server and that of the sender at R are well. */
+static void
+refresh(struct rig *g)
+{
+    struct tns_request rq = {
+        .op = TNS_KEEPALIVE,
+        .port = 1,
+        .id = {.format = VSIID_UUID, .b = {9}},
+        .berth_station = 1
+    };
+    edge_request(g->n[R].e, &rq, g->now);
+    RIG_OK(g, M, 1, TNS_KEEPALIVE);
+}
+
+/* R hears of nothing for as long as the old place keeps anything: the relay carries on
+ * through EMIG, though nobody terminates there, and through the tombstone. */
+static void
+test_relay_outlives_the_attachment_F1(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new();
+    g->n[R].deaf = 1;
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
+    rig_pause(g);
+    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
+    rig_start(g, M, 1);
+    uint64_t step = edge_settings[SET_TOMB_US].def / 4, end = g->now;
+    for (end += edge_settings[SET_EMIG_US].max;
+         rig_state(g, L, 1) == ATT_EMIG && g->now < end;) {
+        assert_true(rig_got(g, rig_send(g, R)));
+        rig_time(g, step);
+        refresh(g);
+    }
+    assert_int_equal(rig_state(g, L, 1), ATT_TERM); /* F7 */
+    assert_true(rig_got(g, rig_send(g, R)));
+    for (end = g->now + 8 * step; rig_state(g, L, 1) == ATT_TERM && g->now < end;) {
+        rig_time(g, step);
+        refresh(g);
+    }
+    assert_int_equal(rig_state(g, L, 1), ATT_NULL);
+    assert_int_not_equal(rig_fdb(g, L), FDB_RELAY);
+    rig_free(g);
+}
+
+/* The target was told, the old place was not: its resume counts all the same, and a
+ * late activation of the target is stale. */
+static void
+test_resume_of_what_was_not_told_F6(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new();
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
+    uint64_t reserved = g->answer.epoch;
+    RIG_OK(g, L, 1, TNS_RESUME);
+    assert_true(g->epoch > reserved);
+    assert_true(ip_equal(&g->own.owner, &g->n[L].conf.vtep));
+    struct tns_request late = {.has_epoch = 1, .epoch = reserved};
+    assert_int_equal(rig_ask(g, M, 1, TNS_IMMIGRATE_ASSO, &late), TNS_MOVED);
+    assert_int_equal(rig_state(g, L, 1), ATT_ASSOC);
+    assert_true(rig_got(g, rig_send(g, R)));
+    rig_free(g);
+}
+
+/* The target's edge cannot: before the pause nothing has happened. At the same edge
+ * (F15) the port that the VM is at has it again. */
+static void
+test_target_that_cannot_F8(void **state)
+{
+    (void)state;
+    for (int same = 0; same < 2; same++) {
+        struct rig *g = rig_new();
+        int to = same ? L : M;
+        RIG_OK(g, L, 1, TNS_EMIGRATE_PREPARE);
+        g->n[to].fail_journal = 1;
+        assert_int_not_equal(rig_ask(g, to, 2, TNS_IMMIGRATE_PRE, NULL), TNS_OK);
+        if (same)
+            assert_int_not_equal(rig_ask(g, to, 2, TNS_ASSOC, NULL), TNS_OK);
+        g->n[to].fail_journal = 0;
+        rig_run(g);
+        assert_int_equal(rig_state(g, to, 2), ATT_NULL);
+        assert_int_equal(rig_state(g, L, 1), ATT_ASSOC);
+        for (int i = 0; i < RIG_EDGES; i++)
+            assert_int_equal(g->n[i].n_hold, 0);
+        RIG_OK(g, L, 1, TNS_RESUME);
+        assert_int_equal(rig_state(g, L, 1), ATT_ASSOC);
+        assert_int_equal(rig_fdb(g, L), FDB_LOCAL);
+        assert_true(rig_got(g, rig_send(g, L)));
+        assert_true(rig_got(g, rig_send(g, R)));
+        rig_free(g);
+    }
+}
+
+/* A resume has asked for its number; the authority has granted and published it, and
+ * the answer is on its way. What the edge hears meanwhile is older than its own claim:
+ * would it relay to that owner, who relays to it, frames would go round (D4). */
+static void
+test_claim_under_way_relays_nothing_F10(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new();
+    struct edge_out asked = {0};
+    g->n[L].deaf = 1;
+    g->known += 3; /* the counter is of all keys */
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
+    rig_pause(g);
+    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
+    struct tns_request rq = {
+        .op = TNS_RESUME,
+        .port = 1,
+        .berth_station = 1,
+        .id = {.format = VSIID_UUID, .b = {1}}
+    };
+    edge_request(g->n[L].e, &rq, g->now);
+    for (struct edge_out o; edge_output(g->n[L].e, &o);) {
+        if (o.type == EDGE_REGISTER)
+            asked = o;
+        else
+            rig_take(g, L, &o);
+    }
+    assert_int_equal(asked.type, EDGE_REGISTER);
+    rig_forget_ops(g);
+    g->n[L].deaf = 0;
+    rig_run(g);
+    assert_null(strstr(g->ops, "L:fdb-relay"));
+    rig_send(g, R); /* to L, or to M and on: the rig fails when it goes round */
+    rig_take(g, L, &asked);
+    rig_run(g);
+    rig_start(g, L, 1);
+    assert_true(ip_equal(&g->own.owner, &g->n[L].conf.vtep));
+    assert_int_equal(rig_fdb(g, L), FDB_LOCAL);
+    assert_int_equal(rig_fdb(g, M), FDB_RELAY);
+    assert_true(rig_got(g, rig_send(g, R)));
+    rig_free(g);
+}
+
+/* The old edge has died for the authority, but not for those who send to it: nobody
+ * owns the VM when what waited for it is let go, after the FDB entry that says where
+ * (D6). */
+static void
+test_drain_where_nobody_owns_F7(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new();
+    g->n[R].deaf = 1;
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
+    rig_pause(g);
+    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    struct mapping_rec rec = g->own;
+    g->own = (struct mapping_rec){0};
+    edge_map_del(g->n[M].e, &rec, 0, g->now);
+    rig_run(g);
+    uint16_t a = rig_send(g, R), b = rig_send(g, R);
+    assert_true(rig_held(g, a) && rig_held(g, b));
+    rig_port_opens(g, M, 1);
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
+    rig_start(g, M, 1);
+    assert_true(rig_got(g, a) && rig_got(g, b));
+    assert_int_equal(g->n[M].n_hold, 0);
+    rig_free(g);
+}
+
+/* The authority has forgotten who owns what: the edges forward on, and say it again
+ * with the numbers that they have. */
+static void
+test_authority_that_forgot_F13(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new();
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
+    rig_pause(g);
+    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
+    rig_start(g, M, 1);
+    uint64_t was = g->epoch;
+    for (int i = 0; i < RIG_EDGES; i++)
+        edge_session(g->n[i].e, false, g->now);
+    rig_run(g);
+    assert_true(rig_got(g, rig_send(g, R)));
+    g->own = (struct mapping_rec){0};
+    g->epoch = 0;
+    for (int i = 0; i < RIG_EDGES; i++) /* the old place first: it must not win */
+        edge_session(g->n[i].e, true, g->now);
+    rig_run(g);
+    assert_true(ip_equal(&g->own.owner, &g->n[M].conf.vtep));
+    assert_int_equal(g->epoch, was);
+    assert_int_equal(rig_state(g, M, 1), ATT_ASSOC);
+    assert_int_not_equal(rig_state(g, L, 1), ATT_ASSOC);
+    assert_true(rig_got(g, rig_send(g, R)));
+    rig_free(g);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_relay_outlives_the_attachment_F1),
+        cmocka_unit_test(test_resume_of_what_was_not_told_F6),
+        cmocka_unit_test(test_target_that_cannot_F8),
+        cmocka_unit_test(test_claim_under_way_relays_nothing_F10),
+        cmocka_unit_test(test_drain_where_nobody_owns_F7),
+        cmocka_unit_test(test_authority_that_forgot_F13),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
