@@ -12,6 +12,7 @@ it.
 A libvirtd here sees /etc/libvirt, /run and /var of its own, its server's network, and no
 cgroups, message bus or KVM of this machine. Machines are emulated (TCG) everywhere, so
 what is measured does not depend on what the machine below can do."""
+import collections
 import contextlib
 import errno
 import glob
@@ -376,6 +377,12 @@ class Watched:
             tap.read()
             tap.close()
 
+    def duplicated(self):
+        """Answers that came twice and left the machine once. (A machine that QEMU has
+        broken may say things twice itself.)"""
+        return [d for d in self.out["duplicates_at"]
+                if sum(t.answers[d[0]] for t in self.taps) < 2]
+
 
 class MachineLab:
     """Three ToRs; srv1 and srv2 run libvirtd, a namespace VM behind tor3 asks. All are in
@@ -417,6 +424,23 @@ class MachineLab:
         m.create(hypervisor or self.hypervisors[0])
         m.wait_booted()
         return m
+
+    def alive(self, machine, watched, deadline_s=10):
+        """Does it answer? False: frames reach it and it is silent, so QEMU has broken it,
+        and it has been made anew on its server. Emulation (TCG) loses a store of the guest
+        when its CPU's thread is preempted at the wrong moment of a migration; the guest
+        then finds its rings inconsistent, or panics. On a busy machine that is one
+        migration in some fifty."""
+        with contextlib.suppress(LabError):
+            wait_for("an answer", lambda: machine.ask(self.asker), deadline_s)
+            return True
+        if not watched.taps[-1].asked:
+            raise LabError(f"{machine.name} on {machine.at.server.name}: no frame reaches it")
+        machine.at.virsh("destroy", machine.name)
+        machine.create(machine.at)
+        machine.wait_booted()
+        wait_for("an answer of the new machine", lambda: machine.ask(self.asker), 20)
+        return False
 
     def other(self, hypervisor):
         return next(h for h in self.hypervisors if h is not hypervisor)
@@ -474,7 +498,8 @@ class Tap:
     ALL, REQUEST, REPLY = 3, 8, 0        # ETH_P_ALL; ICMP types
 
     def __init__(self, machine, hypervisor):
-        self.asked, self.answered = {}, {}           # number: CLOCK_MONOTONIC in ns
+        self.asked, self.answered = {}, {}           # number: first at CLOCK_MONOTONIC in ns
+        self.answers = collections.Counter()         # by number
         name = machine.tap(hypervisor)
         with hypervisor.server.inside():
             self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -506,6 +531,7 @@ class Tap:
                 number = int.from_bytes(data[50:58], sys.byteorder)
                 seen = {self.REQUEST: self.asked, self.REPLY: self.answered}[data[34]]
                 seen.setdefault(number, ns - shift)
+                self.answers[number] += seen is self.answered
 
     def close(self):
         self.sock.close()
