@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Packets with numbers and times at a steady pace, and what became of each:
  *   probe ping NETNS IP INTERVAL_US            ICMP echo requests and their replies
- *   probe stream NETNS NETNS2 IP PORT INTERVAL_US [SIZE]   UDP from the one to the
- * other It prints "ready" and runs until its standard input ends, waits until what is
+ *   probe stream NETNS NETNS2 IP PORT INTERVAL_US [SIZE]
+ *                                              UDP from the one to the other
+ *
+ * It prints "ready" and runs until its standard input ends, waits until what is
  * under way has come, and prints one JSON object: sent, received, lost, duplicates,
  * reordered (came after one with a higher number), send_errors, delay_us (p50, p99,
  * max; of ping the round trip), gap_us (the longest time in which nothing came), and of
  * what went wrong the numbers and CLOCK_MONOTONIC times of sending: lost_at [[number,
- * sent_ns]], duplicates_at and reordered_at [[number, sent_ns, received_ns]]. */
+ * sent_ns, delay_ns of the last one before it that came]], duplicates_at and
+ * reordered_at [[number, sent_ns, received_ns]]. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -265,8 +268,9 @@ report(void)
         if (r.got_ns[i])
             delay[n++] = r.got_ns[i] - r.sent_ns[i];
         else if (r.sent_ns[i] && told < TELL_MAX)
-            printf(
-                "%s[%u,%llu]", told++ ? "," : "", i, (unsigned long long)r.sent_ns[i]);
+            printf("%s[%u,%llu,%llu]", told++ ? "," : "", i,
+                (unsigned long long)r.sent_ns[i],
+                (unsigned long long)(n ? delay[n - 1] : 0));
     }
     printf("]");
     events("duplicates_at", r.dup, r.n_dup);

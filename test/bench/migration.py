@@ -100,8 +100,8 @@ def moves(vm, n, pause_s, way, settle_s=SETTLE_S):
 def judge(out, done):
     """(lost, beyond) of a probe's report about these moves."""
     beyond = 0
-    for number, sent_ns in out["lost_at"]:
-        beyond += not any(m.missed(number, sent_ns) for m in done)
+    for lost in out["lost_at"]:
+        beyond += not any(m.missed(*lost) for m in done)
     return out["lost"], beyond
 
 

@@ -76,8 +76,8 @@ def counted(*probes, settle_s=0.15):
 
 def beyond(report, moves):
     """Lost although neither sent while the VM was paused nor under way at the pause."""
-    return [(n, [(t - m.paused_ns) / 1e6 for m in moves]) for n, t in report["lost_at"]
-            if not any(m.missed(n, t) for m in moves)]
+    return [(n, [(t - m.paused_ns) / 1e6 for m in moves]) for n, t, d in report["lost_at"]
+            if not any(m.missed(n, t, d) for m in moves)]
 
 
 def clean(report):
@@ -319,7 +319,7 @@ def test_orders(three, order):
             time.sleep(0.04)             # the interval
         vm.tell(move, "terminate")
     bad = []
-    for n, sent in reports[0]["lost_at"]:
+    for _, sent, _ in reports[0]["lost_at"]:
         # an interval ends when its event is done, the next begins when it starts
         fates = {fate for i, fate in enumerate(ORDERS[order])
                  if (i == 0 or sent >= times[i - 1][0] - 2e6)
