@@ -6,7 +6,7 @@ PYTHON := /usr/bin/python3
 MESON := $(PYTHON) /usr/bin/meson
 NINJA := ninja
 
-.PHONY: all test demo bench sim clean
+.PHONY: all test demo bench sim model mutants clean
 all: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD)
 
@@ -26,6 +26,10 @@ sim: $(BUILD)/build.ninja
 	exec $(BUILD)/test/sim/sim --seeds $(or $(SEEDS),1000) --first $(or $(FIRST),1) \
 		--nves $(or $(NVES),0) --vms $(or $(VMS),0) --jobs $(or $(JOBS),2) --stats --coverage \
 		$(if $(PROFILE),--profile $(PROFILE)) --out $(BUILD)
+
+# Every variant of the models (doc/model.md), those that lack a rule among them.
+model: deps
+	exec test/model/run --jobs $(or $(JOBS),2)
 
 # Takes each rule of hot migration out of a copy: a test must fail.
 mutants: deps

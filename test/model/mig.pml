@@ -63,7 +63,7 @@
  * NO_DURABLE:   the authority's counter does not survive it (K4).
  * NO_REPEAT:    nobody repeats the last command to a restarted edge (E6).
  * NO_D4, LATE_D4: Immigrate(pre) cancels no tombstone; only after it has reserved.
- * NO_D4_CLAIM:  nor does a claim that waits for its number.
+ * NO_D4_CLAIM:  nor does a claim that waits for its number; targets count on its guess.
  * EAGER:        the old edge is told, and the VM paused, before the target has reserved.
  * NO_D3:        a reservation counts though it is older than our own epoch, in every state.
  * NO_IMPLICIT:  an edge stays active though it knows a newer owner (P4).
@@ -688,8 +688,12 @@ proctype crasher() {
 #define RELAYS_TO_TARGET(n) (kown[n] == n && prov[n] != NONE && FRESH)
 #elif RELAY == RE_RESERVED && defined(NO_D3)
 #define RELAYS_TO_TARGET(n) (kown[n] == n && prov[n] != NONE)
-#elif RELAY == RE_RESERVED
+#elif RELAY == RE_RESERVED && defined(NO_D4_CLAIM)
 #define RELAYS_TO_TARGET(n) (EMIGRATING(n) && prov[n] != NONE && provep[n] > kep[n])
+#elif RELAY == RE_RESERVED
+/* While its claim waits for its number the edge does not know how high it is. */
+#define RELAYS_TO_TARGET(n)                                                             \
+    (ask[n] != ASK_CLAIM && EMIGRATING(n) && prov[n] != NONE && provep[n] > kep[n])
 #else
 #define RELAYS_TO_TARGET(n) false
 #endif
