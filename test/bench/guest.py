@@ -4,8 +4,8 @@
 The pause is QEMU's: from its STOP at the one server to its RESUME at the other. A packet
 is lost beyond it when it was sent before STOP or after RESUME and never reached the
 interface of the machine, or its answer left there (of these, `early`: it left when the
-machine ran again, but the new edge had not yet heard so from libvirt's event); one that the machine got and was
-silent about is `unanswered` (a guest that wakes to half a second of traffic at once).
+machine ran again, but the new edge had not yet heard so from libvirt's event). One that
+the machine got and was silent about is `unanswered`: it waited in QEMU at STOP.
 """
 import statistics
 import time
@@ -42,7 +42,8 @@ def one(ml, machine):
     if out["sent"] * INTERVAL_US < took_s * 1e6 / 2:
         raise LabError(f"the pinger sent {out['sent']} in {took_s:.1f} s")
     return {"pause_ms": pause.ms, "took_s": took_s, "sent": out["sent"], "lost": out["lost"],
-            "beyond": len(beyond), "early": len(early), "unanswered": len(outside) - len(beyond), "dup": len(w.duplicated())}
+            "beyond": len(beyond), "early": len(early),
+            "unanswered": len(outside) - len(beyond), "dup": len(w.duplicated())}
 
 
 def run(bench):
