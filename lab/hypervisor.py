@@ -481,7 +481,7 @@ class Pause:
         def ms(ns):
             return round((ns - self.stop_ns) / 1e6, 3)
         found = []
-        for number, sent in lost_at:
+        for number, sent, _ in lost_at:
             asked = [t.asked[number] for t in taps if number in t.asked]
             answered = [t.answered[number] for t in taps if number in t.answered]
             if not self.stop_ns <= sent <= max(self.resume_ns, until_ns) \
