@@ -488,5 +488,6 @@ entry_publish(struct edge *e, uint32_t h, bool refresh)
     o->id = n->reg;
     o->u.reg.rec = rec;
     o->u.reg.want_epoch = want;
+    n->asked |= want;
     o->u.reg.refresh = refresh && !want; /* what was never granted is a claim still */
 }

@@ -40,7 +40,7 @@ lost_one(const struct edge *e, uint32_t h)
     mapping_find(e, n->vni, &n->mac, NULL, NULL, &holder);
     if (holder)
         return holder != h && !(entry_at(e, holder)->flags & ENTRY_FRESH);
-    return !(n->flags & ENTRY_WANT && n->reg);
+    return !(n->reg && (n->flags & ENTRY_WANT || n->asked));
 }
 
 /* Implicit emigration (E3). Where the newer owner is another NVE, mapping relays (D1).

@@ -39,6 +39,8 @@ struct entry {
     uint8_t unsure : 1;                  /* a reservation was asked for: it may yet stand (D3) */
     uint32_t resv;                       /* ticket of a reservation, 0 = none */
     uint8_t n_ips;
+    uint8_t asked : 1;                   /* a claim without a number is not answered yet; reg
+                                          * may name a later one, of a number from elsewhere */
     struct timer timer;                  /* learned: age; others: registration again */
     union {
         struct ip in[ENTRY_IPS_IN];

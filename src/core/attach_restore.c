@@ -285,6 +285,7 @@ attach_session(struct edge *e, bool up)
         } else if (!up) {
             edge_ticket_drop(e, n->reg);
             n->reg = 0;
+            n->asked = 0; /* nobody is left to grant it */
         }
     }
 }

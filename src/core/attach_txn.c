@@ -707,7 +707,9 @@ static void
 granted(struct edge *e, uint32_t h, uint64_t epoch, uint64_t migration_id)
 {
     struct entry *n = entry_at(e, h);
-    bool want = n->flags & ENTRY_WANT && epoch && !overtaken(e, h);
+    bool asked = n->flags & ENTRY_WANT || (n->asked && !entry_resident(e, h));
+    bool want = asked && epoch && !overtaken(e, h);
+    n->asked = 0;
     if (epoch)
         n->flags &= (uint16_t)~ENTRY_WANT;
     if (want || behind(e, h, epoch))
@@ -735,6 +737,8 @@ attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
         n->unsure = late && status == 0 && epoch > mapping_epoch(e, n->vni, &n->mac);
     } else {
         n->reg = 0;
+        if (status)
+            n->asked = 0;
         if (n->resv == 0 && n->flags & ENTRY_WANT && status == 0)
             n->unsure = 0; /* what is granted now is above it */
     }
