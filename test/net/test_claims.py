@@ -6,12 +6,13 @@
 """
 import os
 import signal
+import socket
 import threading
 import time
 
 import pytest
 
-from lab import LabError, frame, wait_for
+from lab import LabError, arp, frame, wait_for
 from station import ASSOC, Station, entry
 
 
@@ -53,7 +54,8 @@ def test_another_vm_may_not_take_an_address(lab2):
 
 
 def test_a_wildcard_does_not_take_what_is_signalled_elsewhere(make_lab):
-    """Signalled beats learned across edges: frames with its address move nothing."""
+    """Signalled beats learned across edges: frames with its address move nothing. The edge
+    asks whoever sends them first (E5), and an answer that lies is refused by the authority."""
     lab = make_lab(tors=2)
     lab.start(tes=False)
     lab.servers[0].start()
@@ -69,8 +71,16 @@ def test_a_wildcard_does_not_take_what_is_signalled_elsewhere(make_lab):
         vid = thief.request(ASSOC, 1, entry(None, 5000), filter_format=3).vid
         wait_for("a's mapping at tor2", lambda: mappings(there, mac=a.mac))
         epoch = mappings(here, mac=a.mac)[0]["epoch"]
+        asks = bytes.fromhex(a.mac.replace(":", "")), socket.inet_aton(a.ip4)
+
+        def is_probe(f):                 # ARP request to a's MAC for a's address, tagged
+            return f[:6] == asks[0] and f[16:18] == b"\x08\x06" and f[24:26] == b"\0\1" \
+                and f[42:46] == asks[1]
         for _ in range(5):
             thief.wire.send(frame(b.mac, a.mac, vid))
+        probe = thief.wire.expect("a probe", is_probe)
+        assert there.counters()["conflicts"] == 0 and owners(a.mac) == [here.vtep]
+        thief.wire.send(arp(2, a.mac, a.ip4, "0.0.0.0", probe[26:32].hex(":"), vid))
         wait_for("refused", lambda: there.counters()["conflicts"] >= 1)
         assert there.counters()["learn_refused"] >= 1
         assert owners(a.mac) == [here.vtep]
