@@ -8,6 +8,7 @@
 #include "host/virt_xml.h"
 #include <errno.h>
 #include <jansson.h>
+#include <libvirt/libvirt-qemu.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 #include <pthread.h>
@@ -197,6 +198,22 @@ on_device_removed(virConnectPtr conn, virDomainPtr domain, const char *alias, vo
     (void)conn;
     (void)alias;
     post_event(ctx, domain, "DEVICE", "REMOVED");
+}
+
+/* QEMU's own word, which comes before libvirt lets a machine run that has immigrated.
+ */
+static void
+on_migration(virConnectPtr conn, virDomainPtr domain, const char *event, long long s,
+    unsigned us, const char *details, void *ctx)
+{
+    json_t *o = details ? json_loads(details, 0, NULL) : NULL;
+    const char *status = json_string_value(json_object_get(o, "status"));
+    (void)conn;
+    (void)s;
+    (void)us;
+    if (status && strcmp(status, "completed") == 0)
+        post_event(ctx, domain, event, status);
+    json_decref(o);
 }
 
 static void
@@ -406,6 +423,9 @@ connect_now(struct libvirt *v, bool tell)
         VIR_DOMAIN_EVENT_CALLBACK(on_device_added), v, NULL);
     virConnectDomainEventRegisterAny(conn, NULL, VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
         VIR_DOMAIN_EVENT_CALLBACK(on_device_removed), v, NULL);
+    /* other drivers than QEMU's have none: then RESUMED is the first to tell */
+    virConnectDomainQemuMonitorEventRegister(
+        conn, NULL, "MIGRATION", on_migration, v, NULL, 0);
     post(v, o);
     list_all(v, conn);
     return conn;

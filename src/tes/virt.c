@@ -311,7 +311,8 @@ set_epoch(const struct tes *t, const struct virt_nic *nic, enum virt_deed deed,
     } else if (deed == VIRT_DO_REPEAT) {
         c->par.epoch = nic->is.epoch;
         c->par.migration = nic->is.migration;
-    } else if (c->op == TNS_IMMIGRATE_ASSO && v && v->state == VM_IMMIG) {
+    } else if (c->op == TNS_IMMIGRATE_ASSO && v &&
+               (v->state == VM_IMMIG || (v->state == VM_ASSOC && c->par.suspended))) {
         c->par.epoch = v->epoch;
         c->par.migration = v->par.migration;
     }
@@ -364,6 +365,9 @@ nic_means(struct tes *t, uint32_t n, enum virt_means means, uint32_t wait)
     struct virt_nic *nic = nic_at(t, n);
     uint32_t h = vm_find(t, &nic->is.vsi);
     enum virt_deed deed = virt_deed_of(means, h ? vm_state_soon(t, h) : VM_NEW);
+    if (means == VIRT_COMPLETE &&
+        (deed == VIRT_DO_NOTHING || vm_at(t, h)->state != VM_IMMIG))
+        return 0; /* a hint; without a granted epoch it would be a claim */
     if (means == VIRT_NOTHING || means == VIRT_LOOK) {
         bind_tap(t, nic);
         return 0;
@@ -469,6 +473,8 @@ in_context(struct virt_dom *dom, enum virt_means means)
         return dom->incoming ? VIRT_COMES : means;
     case VIRT_IS_PAUSED:
         return dom->incoming ? VIRT_COMES : means;
+    case VIRT_COMPLETE: /* the source hears so as well, and who restores */
+        return dom->incoming ? means : VIRT_NOTHING;
     case VIRT_PAUSED:
         means = dom->incoming ? VIRT_CAME_PAUSED : means;
         dom->incoming = 0;
@@ -515,7 +521,7 @@ take_event(struct tes *t, const char *event, const char *detail)
     enum virt_means means = virt_event_means(event, detail);
     struct virt_fact *f = &t->virt->fact;
     uint32_t d = dom_find(t, &f->uuid);
-    if (means == VIRT_NOTHING || (!d && means == VIRT_GONE))
+    if (means == VIRT_NOTHING || (!d && (means == VIRT_GONE || means == VIRT_COMPLETE)))
         return;
     d = dom_of(t, f);
     if (!d)
@@ -526,6 +532,8 @@ take_event(struct tes *t, const char *event, const char *detail)
         return;
     }
     apply(t, d, means, 0);
+    if (means == VIRT_COMPLETE)
+        return;
     if (means == VIRT_LOOK || !dom_at(t, d)->known || lacks_tap(t, d))
         look(t, d);
 }
@@ -816,7 +824,8 @@ failed(struct tes *t, uint32_t n, const struct virt_done *d)
     log_warn("virt", "domain=%s vsi=%s: %s has failed: %s", dom_at(t, nic->dom)->name,
         vsiid_str(&nic->is.vsi, who), virt_deed_str(nic->deed), d->text);
     if (is_one_of(d->code, elsewhere)) {
-        if (d->op == TNS_EMIGRATE_COMMIT || d->op == TNS_SUSPEND)
+        if (d->op == TNS_EMIGRATE_COMMIT || d->op == TNS_SUSPEND ||
+            nic->means == VIRT_COMPLETE) /* its source may have it back */
             return;
         if (!nic->claims && (d->op == TNS_RESUME || d->op == TNS_IMMIGRATE_ASSO ||
                                 d->op == TNS_ASSOC)) {

@@ -18,7 +18,8 @@ enum virt_means { /* what a fact says of a domain */
     VIRT_COMES,    /* the same, from another server */
     VIRT_STARTS,   /* its interfaces are there, it does not run yet */
     VIRT_RUNS,
-    VIRT_ARRIVED, /* runs here, after a migration */
+    VIRT_COMPLETE, /* all of its state has come, it runs here next: a hint */
+    VIRT_ARRIVED,  /* runs here, after a migration */
     VIRT_PAUSED,
     VIRT_CAME_PAUSED, /* after a migration (A14) */
     VIRT_LEAVES,      /* paused because it runs elsewhere next */

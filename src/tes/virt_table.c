@@ -12,6 +12,7 @@ static const struct {
 } events[] = {
     {"STARTED",   "MIGRATED",        VIRT_COMES},      /* created, not running */
     {"STARTED",   NULL,              VIRT_RUNS},       /* RESUMED was before it */
+    {"MIGRATION", "completed",       VIRT_COMPLETE},    /* QEMU's; at the source, too */
     {"RESUMED",   "MIGRATED",        VIRT_ARRIVED},
     {"RESUMED",   "POSTCOPY",        VIRT_ARRIVED},    /* runs, while memory follows */
     {"RESUMED",   NULL,              VIRT_RUNS},       /* also: a migration has failed (E2) */
@@ -54,9 +55,10 @@ static const uint8_t deeds[VIRT_N_MEANS][VM_N_STATES] = {
     [VIRT_COMES]      = {IPRE, IPRE, DOT,  DOT,  DOT,  IPRE, DOT,  IPRE, IPRE},
     [VIRT_STARTS]     = {ASSO, ASSO, DOT,  DOT,  DOT,  ASSO, DOT,  ASSO, ASSO},
     [VIRT_RUNS]       = {ASSO, ASSO, DOT,  RES,  DOT,  RES,  IASS, ASSO, ASSO},
+    [VIRT_COMPLETE]   = {DOT,  DOT,  DOT,  DOT,  DOT,  DOT,  IASS, DOT,  DOT},
     [VIRT_ARRIVED]    = {IASS, IASS, DOT,  RES,  DOT,  IASS, IASS, IASS, IASS},
     [VIRT_PAUSED]     = {PRE,  DOT,  SUSP, DOT,  SUSP, DOT,  IPAU, DOT,  PRE},
-    [VIRT_CAME_PAUSED]= {IPAU, IPAU, SUSP, DOT,  SUSP, IPAU, IPAU, IPAU, IPAU},
+    [VIRT_CAME_PAUSED]= {IPAU, IPAU, IPAU, DOT,  IPAU, IPAU, IPAU, IPAU, IPAU},
     [VIRT_LEAVES]     = {DOT,  EMI,  EMI,  EMI,  EMI,  DOT,  DOT,  DOT,  DOT},
     [VIRT_GONE]       = {DOT,  TERM, TERM, TERM, TERM, TERM, TERM, TERM, DOT},
     [VIRT_LOOK]       = {DOT,  DOT,  DOT,  DOT,  DOT,  DOT,  DOT,  DOT,  DOT},

@@ -234,6 +234,11 @@ test_tables(void **state)
     assert_int_equal(virt_event_means("SUSPENDED", "IOERROR"), VIRT_PAUSED);
     assert_int_equal(virt_event_means("RESUMED", "UNPAUSED"), VIRT_RUNS);
     assert_int_equal(virt_event_means("STOPPED", "CRASHED"), VIRT_GONE);
+    assert_int_equal(virt_event_means("MIGRATION", "completed"), VIRT_COMPLETE);
+    assert_int_equal(virt_event_means("MIGRATION", "active"), VIRT_NOTHING);
+    for (unsigned s = 0; s < VM_N_STATES; s++) /* it moves what was announced alone */
+        assert_int_equal(virt_deed_of(VIRT_COMPLETE, (uint8_t)s),
+            s == VM_IMMIG ? VIRT_DO_IMM_ASSO : VIRT_DO_NOTHING);
     assert_int_equal(virt_event_means("NOSUCH", ""), VIRT_NOTHING);
     assert_int_equal(virt_hook_means("reconnect"), VIRT_NOTHING);
 }
@@ -367,15 +372,16 @@ static void
 test_any_order(void **state)
 {
     static const char *const events[][2] = {
-        {"STARTED",   "BOOTED"  },
-        {"STARTED",   "MIGRATED"},
-        {"RESUMED",   "UNPAUSED"},
-        {"RESUMED",   "MIGRATED"},
-        {"SUSPENDED", "MIGRATED"},
-        {"SUSPENDED", "PAUSED"  },
-        {"STOPPED",   "FAILED"  },
-        {"DEVICE",    "ADDED"   },
-        {"SHUTDOWN",  ""        }
+        {"STARTED",   "BOOTED"   },
+        {"STARTED",   "MIGRATED" },
+        {"RESUMED",   "UNPAUSED" },
+        {"RESUMED",   "MIGRATED" },
+        {"MIGRATION", "completed"},
+        {"SUSPENDED", "MIGRATED" },
+        {"SUSPENDED", "PAUSED"   },
+        {"STOPPED",   "FAILED"   },
+        {"DEVICE",    "ADDED"    },
+        {"SHUTDOWN",  ""         }
     };
     static const char *const ops[] = {"migrate", "prepare", "start", "started",
         "stopped", "release", "port-created", "port-deleted"};
@@ -387,7 +393,8 @@ test_any_order(void **state)
         unsigned asked = 0, answered = 0;
         rng_seed(&r, seed);
         for (unsigned i = 0; i < 200; i++) {
-            unsigned d = 1 + rng_below(&r, 3), e = rng_below(&r, 9);
+            unsigned d = 1 + rng_below(&r, 3),
+                     e = rng_below(&r, sizeof(events) / sizeof(events[0]));
             char who[128], domain[512], text[1500];
             const char *op = ops[rng_below(&r, 8)];
             snprintf(who, sizeof(who),
