@@ -712,9 +712,14 @@ granted(struct edge *e, uint32_t h, uint64_t epoch, uint64_t migration_id)
     n->asked = 0;
     if (epoch)
         n->flags &= (uint16_t)~ENTRY_WANT;
+    bool back = want && !entry_resident(e, h);
     if (want || behind(e, h, epoch))
         entry_claim(e, h, epoch, migration_id, 0);
     n->flags |= ENTRY_PUBLISHED;
+    /* Another NVE was heard of in between. What it knew of addresses stands with us by
+     * now, but not in what we asked for (K1). */
+    if (back && n->n_ips == 0 && entry_resident(e, h))
+        entry_publish(e, h, true);
     struct att *a = att_at(e, n->att);
     if (epoch > a->epoch && !(n->flags & ENTRY_LEARNED)) {
         a->epoch = epoch;
