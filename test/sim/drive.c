@@ -217,6 +217,21 @@ finish(struct world *w, struct mover *m)
 
 /* ---- what may be lost ---- */
 
+/* Its sender moves as well: what comes from there after the pause is no VM's, and one
+ * that starts before it is activated is heard afterwards (A5). */
+static bool
+sender_moves(const struct world *w, const struct flight *f)
+{
+    bool moves = false;
+    for (uint32_t i = 0; i < w->n_movers; i++) {
+        const struct mover *s = &w->movers[i];
+        uint64_t end = s->active_us > s->claim_us ? s->active_us : s->claim_us;
+        moves |= s->vm == f->from && s->paused && s->paused_us < f->sent_us + SEC &&
+                 (end + 20 * MS > f->sent_us || s->phase != PHASE_DONE);
+    }
+    return moves && f->lost == LOST_DROP && f->why == DPC_DROP_INACTIVE;
+}
+
 /* Without faults: only what had left the old edge before it was told, and came to a VM
  * that stood still; nothing when the old edge was told to hold first (K12, 4.1). */
 static void
@@ -238,6 +253,8 @@ judge(struct world *w, struct mover *m)
             asleep++;
             continue;
         }
+        if (sender_moves(w, f))
+            continue;
         /* What had gone to the target of a migration that was called off. */
         if (m->cancelled && (f->relays || f->nve == w->servers[m->to].nve))
             continue;
