@@ -324,6 +324,7 @@ entry_end(struct edge *e, uint32_t h, bool tomb, uint32_t txn)
     if (n->flags & ENTRY_LOCAL)
         entry_withdraw(e, h, tomb);
     waits(e, h, false);
+    entry_unreserve(e, h);
     if (!tomb)
         n->flags &= (uint16_t)~ENTRY_TOMB;
     uint32_t vn = vn_find(e, n->vni);
@@ -421,8 +422,10 @@ entry_withdraw(struct edge *e, uint32_t h, bool tomb)
             n->flags |= ENTRY_TOMB;
         /* Its VM is on its way: whoever sends goes on sending to us, and we to the
          * target (F20). Should that never publish, entry_tomb_end withdraws. */
-        if (tomb && mapping_target(e, n->vni, &n->mac, &to))
+        if (tomb && mapping_target(e, n->vni, &n->mac, &to)) {
+            n->owed = 1;
             return;
+        }
     } else if (holder) {
         return; /* somebody here took over: nothing to withdraw */
     } else {
@@ -446,15 +449,64 @@ void
 entry_tomb_end(struct edge *e, uint32_t h)
 {
     const struct entry *n = entry_at(e, h);
-    struct mapping_rec to, rec = {.vni = n->vni, .mac = n->mac, .owner = e->conf.vtep};
     if (!(n->flags & ENTRY_TOMB))
         return;
-    bool owed = !mapping_find(e, n->vni, &n->mac, NULL, NULL, NULL) &&
-                mapping_target(e, n->vni, &n->mac, &to);
-    rec.epoch = mapping_epoch(e, n->vni, &n->mac);
+    entry_tomb_stays(e, h);
     mapping_tomb_clear(e, n->vni, &n->mac);
+}
+
+void
+entry_tomb_stays(struct edge *e, uint32_t h)
+{
+    struct entry *n = entry_at(e, h);
+    bool owed = n->owed && !mapping_find(e, n->vni, &n->mac, NULL, NULL, NULL);
+    n->owed = 0;
     if (owed && e->conf.authority && e->session_up)
-        edge_emit(e, EDGE_WITHDRAW)->u.reg.rec = rec;
+        edge_emit(e, EDGE_WITHDRAW)->u.reg.rec = (struct mapping_rec){.vni = n->vni,
+            .mac = n->mac,
+            .owner = e->conf.vtep,
+            .epoch = mapping_epoch(e, n->vni, &n->mac)};
+}
+
+/* The same question (by its migration id) gets the same number. */
+void
+entry_reserve(struct edge *e, uint32_t h, uint64_t known, uint64_t migration_id)
+{
+    struct entry *n = entry_at(e, h);
+    edge_ticket_drop(e, n->resv);
+    n->resv = edge_ticket(e, TICKET_RESERVE, h);
+    n->reserves = 1;
+    struct edge_out *o = edge_emit(e, EDGE_RESERVE);
+    o->id = n->resv;
+    struct mapping_rec *rec = &o->u.reg.rec;
+    *rec = (struct mapping_rec){.vni = n->vni,
+        .mac = n->mac,
+        .owner = e->conf.vtep,
+        .epoch = known,
+        .migration_id = migration_id,
+        .vsi = vsiid_print(&att_at(e, n->att)->id),
+        .n_ips = n->n_ips};
+    memcpy(rec->ips, entry_ips(n), n->n_ips * sizeof *rec->ips);
+    o->u.reg.want_epoch = 1;
+}
+
+/* The old NVE sends frames here, or will at the pause: it hears that it should not.
+ * Where no session stands, the end of the next one's registrations says the same. */
+void
+entry_unreserve(struct edge *e, uint32_t h)
+{
+    struct entry *n = entry_at(e, h);
+    if (!n->reserves)
+        return;
+    n->reserves = 0;
+    for (uint32_t t = entry_first(e, n->vni, &n->mac); t; t = entry_next(e, t))
+        if (entry_at(e, t)->reserves)
+            return; /* another port of ours, or the list that replaces this one */
+    if (e->conf.authority && e->session_up)
+        edge_emit(e, EDGE_WITHDRAW)->u.reg.rec = (struct mapping_rec){.vni = n->vni,
+            .mac = n->mac,
+            .owner = e->conf.vtep,
+            .epoch = EPOCH_RESERVED};
 }
 
 /* E7: called only after the data plane has it. Without an authority there is nobody to

@@ -286,7 +286,16 @@ attach_target(struct edge *e, uint32_t vni, const struct mac *mac)
         uint32_t att = entry_at(e, h)->att, txn = att_at(e, att)->txn;
         if (!txn || txn_at(e, txn)->phase >= TXN_JOURNAL)
             att_journal(e, att, 0); /* else that of the request says it */
+        return;
     }
+    struct mapping_rec to;
+    if (mapping_target(e, vni, mac, &to))
+        return;
+    for (h = entry_first(e, vni, mac); h; h = entry_next(e, h))
+        if (entry_at(e, h)->flags & ENTRY_TOMB && entry_at(e, h)->owed) {
+            entry_tomb_stays(e, h); /* nobody is to come to it */
+            att_journal(e, entry_at(e, h)->att, 0);
+        }
 }
 
 void

@@ -37,6 +37,8 @@ struct entry {
     uint8_t pcp : 3, confirmed : 1;      /* confirmed: every subscriber has what was published */
     uint8_t holds : 1;                   /* waits for its VM: mapping was told (D4, K12) */
     uint8_t unsure : 1;                  /* a reservation was asked for: it may yet stand (D3) */
+    uint8_t reserves : 1;                /* the same, as long as its VM may come: ended by a word */
+    uint8_t owed : 1;                    /* a tombstone that was not withdrawn: its VM was on its way */
     uint32_t resv;                       /* ticket of a reservation, 0 = none */
     uint8_t n_ips;
     uint8_t asked : 1;                   /* a claim without a number is not answered yet; reg
@@ -169,6 +171,9 @@ enum mapping_verdict entry_claim(struct edge *e, uint32_t h, uint64_t epoch,
 bool entry_resident(const struct edge *e, uint32_t h);       /* mapping says: here, this one */
 void entry_withdraw(struct edge *e, uint32_t h, bool tomb);
 void entry_tomb_end(struct edge *e, uint32_t h);
+void entry_tomb_stays(struct edge *e, uint32_t h);           /* nobody is to come: what is owed */
+void entry_reserve(struct edge *e, uint32_t h, uint64_t known, uint64_t migration_id);
+void entry_unreserve(struct edge *e, uint32_t h);            /* its VM does not come: others are told */
 /* Tells mapping what the state of its attachment means for frames to the VM. */
 void entry_move(struct edge *e, uint32_t h);
 void entry_claims(struct edge *e, uint32_t h);               /* began to claim, or was answered */

@@ -104,7 +104,7 @@ restore_target(struct edge *e, const struct record_entry *r)
         .epoch = r->target_epoch,
         .migration_id = r->target_migration_id};
     if (r->flags & RECORD_ENTRY_TARGET)
-        mapping_reserved(e, &rec);
+        mapping_reserved(e, &rec, false);
 }
 
 static const char *
@@ -162,6 +162,7 @@ restore_entry(
     if (r->flags & ENTRY_TOMB) {
         mapping_tomb_set(e, r->vni, &r->mac, r->epoch);
         restore_target(e, r);
+        n->owed = !!(r->flags & RECORD_ENTRY_TARGET);
         return NULL;
     }
     if (!(r->flags & ENTRY_MAC) || r->epoch == 0)
@@ -229,6 +230,9 @@ attach_restore(struct edge *e, const uint8_t *bytes, uint16_t size, const char *
             return false;
         }
     }
+    for (uint32_t n = a->entries; n; n = entry_at(e, n)->next)
+        entry_at(e, n)->reserves =
+            a->state == ATT_IMMIG && entry_at(e, n)->flags & ENTRY_MAC ? 1 : 0;
     att_move(e, h);
     if (a->flags & ATT_HOLD)
         att_arm_hold(e, h);
@@ -268,7 +272,18 @@ attach_again(struct edge *e)
         attach_session(e, true);
 }
 
-/* ---- a session came back: every residence again, with its epoch (E6) ---- */
+/* ---- a session came back: every residence again, with its epoch (E6), and what is
+ * reserved: what is not named again has ended ---- */
+
+static void
+reserve_again(struct edge *e, uint32_t h)
+{
+    const struct entry *n = entry_at(e, h);
+    const struct att *a = att_at(e, n->att);
+    if (n->reserves && a->state == ATT_IMMIG && a->flags & ATT_GRANTED && !a->txn &&
+        e->conf.authority)
+        entry_reserve(e, h, EPOCH_RESERVED, 0);
+}
 
 void
 attach_session(struct edge *e, bool up)
@@ -282,7 +297,9 @@ attach_session(struct edge *e, bool up)
             if (!txn || !(n->flags & ENTRY_FRESH) ||
                 txn_at(e, txn)->phase > TXN_INSTALL)
                 entry_publish(e, h, true);
-        } else if (!up) {
+        } else if (up) {
+            reserve_again(e, h);
+        } else {
             edge_ticket_drop(e, n->reg);
             n->reg = 0;
             n->asked = 0; /* nobody is left to grant it */

@@ -109,8 +109,10 @@ take_target(struct edge *e, const struct txn *x)
             .owner = x->rq.peer_nve,
             .epoch = x->rq.epoch,
             .migration_id = x->rq.migration_id};
-        if (x->rq.has_epoch && entry_at(e, h)->flags & ENTRY_MAC)
-            used |= mapping_reserved(e, &rec);
+        /* Of what stands here for this VSI alone: another's frames it does not move. */
+        if (x->rq.has_epoch && entry_at(e, h)->flags & ENTRY_MAC &&
+            entry_resident(e, h))
+            used |= mapping_reserved(e, &rec, true);
     }
     edge_count(e, used ? EDGEC_TARGETS : EDGEC_TARGETS_IGNORED);
 }
@@ -270,6 +272,8 @@ undo(struct edge *e, uint32_t txn)
     x->staged = 0;
     for (uint32_t h = a->entries; h; h = entry_at(e, h)->next) {
         entry_at(e, h)->flags &= (uint16_t)~ENTRY_WAITED;
+        if (!x->replace && plans[x->action].reserve && x->from != ATT_IMMIG)
+            entry_unreserve(e, h);
         if (!x->replace && entry_at(e, h)->flags & ENTRY_FRESH) {
             give_back(e, x, h);
             entry_withdraw(e, h, false);
@@ -357,21 +361,8 @@ reserve(struct edge *e, uint32_t txn, uint32_t h)
     x->n_reg++;
     if (!e->session_up)
         return;
-    edge_ticket_drop(e, n->resv);
-    n->resv = edge_ticket(e, TICKET_RESERVE, h);
     n->unsure = 1;
-    struct edge_out *o = edge_emit(e, EDGE_RESERVE);
-    o->id = n->resv;
-    struct mapping_rec *rec = &o->u.reg.rec;
-    *rec = (struct mapping_rec){.vni = n->vni,
-        .mac = n->mac,
-        .owner = e->conf.vtep,
-        .epoch = known,
-        .migration_id = x->rq.migration_id, /* the same question gets the same number */
-        .vsi = vsiid_print(&a->id),
-        .n_ips = n->n_ips};
-    memcpy(rec->ips, entry_ips(n), n->n_ips * sizeof *rec->ips);
-    o->u.reg.want_epoch = 1;
+    entry_reserve(e, h, known, x->rq.migration_id);
 }
 
 /* Another claim came while the data plane worked. One of this NVE is the later one;
@@ -542,6 +533,10 @@ commit(struct edge *e, uint32_t txn)
         }
         if (plan->reserve)
             n->flags &= (uint16_t)~ENTRY_TOMB; /* mapping forgot it before (D4) */
+        else if (plan->claim)
+            n->reserves = 0; /* the registration ends it, too */
+        else if (a->state != ATT_IMMIG)
+            entry_unreserve(e, h); /* its VM is not awaited any more */
     }
     att_move(e, x->att);
     remember(a, x);
@@ -739,7 +734,10 @@ attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
     bool waited = n->flags & ENTRY_WAITED && !late;
     if (t->kind == TICKET_RESERVE) {
         n->resv = 0;
-        n->unsure = late && status == 0 && epoch > mapping_epoch(e, n->vni, &n->mac);
+        const struct att *had = att_at(e, att); /* said again, it is what we knew */
+        bool news = !(had->flags & ATT_GRANTED) || epoch > had->epoch;
+        n->unsure =
+            late && status == 0 && news && epoch > mapping_epoch(e, n->vni, &n->mac);
     } else {
         n->reg = 0;
         if (status)

@@ -62,7 +62,8 @@ enum edge_out_type {
     EDGE_DP,                             /* u.dp; its id is answered by edge_done */
     EDGE_JOURNAL,                        /* id, kind, key, bytes: append (n=0: key deleted) */
     EDGE_REGISTER,                       /* id, rec, want_epoch: authority grants when set (K4) */
-    EDGE_WITHDRAW,                       /* rec: owner and epoch name what goes (E4) */
+    EDGE_WITHDRAW,                       /* rec: owner and epoch name what goes (E4);
+                                          * EPOCH_RESERVED: what we reserved alone */
     EDGE_RESERVE,                        /* id, rec: reserve an epoch without registering (Immigrate pre) */
     EDGE_QUERY,                          /* query: pull (vni, mac or ip); answers by edge_map* */
     EDGE_SUBSCRIBE, EDGE_UNSUBSCRIBE,    /* sub; vni */
@@ -153,7 +154,8 @@ void edge_member(struct edge *e, uint32_t vni, const struct ip *vtep, bool add, 
     uint64_t now_us);                    /* an NVE joined or left the VN */
 /* The authority says that an epoch of one of our keys is reserved (K4): a migration to
  * rec->owner has begun at rec->epoch. Nothing changes yet; once the VM is paused here, its
- * frames may go there, because that NVE holds them and relays none (D3, D4). */
+ * frames may go there, because that NVE holds them and relays none (D3, D4). Owner none:
+ * that number, or any below it, is reserved no longer; frames wait here again. */
 void edge_reserved(struct edge *e, const struct mapping_rec *rec, uint64_t now_us);
 /* The NVE `from` says that it relays what we send to (vni, mac): ask the authority, at a
  * bounded rate, and only when we do send there (D5, RFC 8014 section 6). */

@@ -20,6 +20,9 @@ struct mapping_rec {
     uint64_t vsi;                        /* vsiid_print of who was signalled with the MAC; 0: not
                                           * known, learned, or another router's (K18) */
 };
+#define EPOCH_RESERVED UINT64_MAX        /* in a withdrawal: what was reserved of the key, or is
+                                          * being asked for, and not a residence; in a
+                                          * reservation: what was reserved before stands */
 enum mapping_verdict {                   /* what became of a record (E3, K4) */
     MAPPING_ACCEPTED,
     MAPPING_STALE,                       /* lower epoch: ignored */
@@ -76,8 +79,12 @@ enum mapping_away { MAPPING_HERE, MAPPING_AWAY, MAPPING_WAIT };
 void mapping_local_away(struct edge *e, uint32_t vni, const struct mac *mac, uint32_t att,
     enum mapping_away away);
 /* rec->owner has reserved rec->epoch (K4, X5): remembered beside our residence or tombstone
- * until our number is as high or somebody publishes. false: not newer, or nothing of ours. */
-bool mapping_reserved(struct edge *e, const struct mapping_rec *rec);
+ * until our number is as high or somebody publishes. false: not newer, or nothing of ours.
+ * named: a server says so, not the authority: of an NVE that is known, and until the
+ * authority says otherwise. */
+bool mapping_reserved(struct edge *e, const struct mapping_rec *rec, bool named);
+/* What is reserved of the key up to rec->epoch is no longer: frames wait here again. */
+bool mapping_unreserved(struct edge *e, const struct mapping_rec *rec);
 bool mapping_target(const struct edge *e, uint32_t vni, const struct mac *mac,
     struct mapping_rec *to);             /* what is remembered: owner, epoch, migration id */
 /* The NVE `from` says that it relays for us: true when somebody is to be asked now (D5). */

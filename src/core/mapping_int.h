@@ -38,6 +38,8 @@ struct move { /* beside an entry, while its VM is on its way */
     uint8_t away;     /* enum mapping_away, of the residence here */
     uint8_t late;     /* ended without an owner: frames wait for t_hold (F20) */
     uint8_t held;     /* the data plane was told to hold */
+    uint8_t named;    /* target: a server said so, not the authority (X5) */
+    uint8_t unsaid;   /* target: not told again in this session */
     uint64_t epoch, migration_id;
     struct timer timer;
 };
@@ -130,6 +132,7 @@ uint32_t mapping_hold_begin(struct edge *e, uint32_t ent);
 void mapping_hold_end(struct edge *e, uint32_t ent);
 void mapping_late(struct edge *e, uint32_t ent);         /* F20: a tombstone without owner */
 void mapping_late_end(struct edge *e, uint32_t move);
+void mapping_targets_unsaid(struct edge *e, bool end);   /* a new session; end: T_stale of it */
 
 /* mapping.c */
 uint32_t mapping_vn_find(const struct mapping_table *t, uint32_t vni);

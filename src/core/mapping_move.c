@@ -8,6 +8,7 @@
  * Frames go to a target before it has published only where nothing waits here (D4) and
  * its number is above ours: along such a path epochs grow, as with published owners
  * (D2, D3). An entry can stand for nothing but a hold. */
+#include "core/attach.h"
 #include "core/mapping_int.h"
 
 #define SMR_US 1000000
@@ -225,8 +226,16 @@ mapping_late_end(struct edge *e, uint32_t move)
     mapping_hold_end(e, m->ent);
 }
 
+/* Somebody we may send to: the authority or a mapping has named its endpoint. */
+static bool
+vtep_known(const struct mapping_table *t, const struct ip *ip)
+{
+    uint32_t h = map_find(&t->by_vtep, map_hash(&t->by_vtep, ip, sizeof *ip), ip);
+    return h && (vtep_at(t, h)->n_maps || vtep_at(t, h)->n_members);
+}
+
 bool
-mapping_reserved(struct edge *e, const struct mapping_rec *rec)
+mapping_reserved(struct edge *e, const struct mapping_rec *rec, bool named)
 {
     struct mapping_table *t = e->map;
     uint32_t h = keytab_find(&t->keys, rec->vni, &rec->mac);
@@ -235,7 +244,12 @@ mapping_reserved(struct edge *e, const struct mapping_rec *rec)
         !(en->flags & F_LOCAL || (en->flags & (F_TOMB | F_REMOTE)) == F_TOMB))
         return false;
     struct move *m = move_of(t, en);
-    if (m && (m->holder || rec->epoch <= m->epoch))
+    bool over = m && m->target && m->named && !named; /* the authority knows better */
+    if (m && m->target && rec->epoch == m->epoch)
+        m->unsaid = 0;
+    if (m && (m->holder || (rec->epoch <= m->epoch && !over)))
+        return false;
+    if (named && e->conf.authority && !vtep_known(t, &rec->owner))
         return false;
     bool here = ip_equal(&rec->owner, &e->conf.vtep); /* F15: to another port */
     uint32_t vtep = here ? 0 : mapping_vtep_get(t, &rec->owner);
@@ -250,9 +264,48 @@ mapping_reserved(struct edge *e, const struct mapping_rec *rec)
     m->target = vtep;
     m->epoch = rec->epoch;
     m->migration_id = rec->migration_id;
+    m->named = named;
+    m->unsaid = 0;
     moved(e, h, was);
     mapping_owner_drop(e, old);
     return true;
+}
+
+/* What was on its way to the target is for the target to keep or to drop: it may have
+ * been there only because the VM was. */
+bool
+mapping_unreserved(struct edge *e, const struct mapping_rec *rec)
+{
+    struct mapping_table *t = e->map;
+    uint32_t h = keytab_find(&t->keys, rec->vni, &rec->mac);
+    struct move *m = h ? move_of(t, ent_at(t, h)) : NULL;
+    if (!m || !m->target || m->epoch > rec->epoch)
+        return false;
+    uint32_t was = mapping_provisional(t, ent_at(t, h)), old = m->target;
+    m->target = 0;
+    m->epoch = m->migration_id = 0; /* another attempt may have an older number */
+    moved(e, h, was);
+    mapping_owner_drop(e, old);
+    return true;
+}
+
+/* A new session repeats what is reserved (K4). What it has not said by T_stale ended
+ * while nobody could tell us. */
+void
+mapping_targets_unsaid(struct edge *e, bool end)
+{
+    struct mapping_table *t = e->map;
+    for (uint32_t it = 0, h; (h = keytab_each(&t->keys, &it));) {
+        struct move *m = move_of(t, ent_at(t, h));
+        if (!m || !m->target || (end && !m->unsaid))
+            continue;
+        m->unsaid = 1;
+        struct mapping_rec rec = {.vni = ent_at(t, h)->key.vni,
+            .mac = ent_at(t, h)->key.mac,
+            .epoch = m->epoch};
+        if (end && mapping_unreserved(e, &rec))
+            attach_target(e, rec.vni, &rec.mac);
+    }
 }
 
 bool

@@ -400,8 +400,10 @@ mapping_session(struct edge *e, bool up)
     }
     for (uint32_t it = 0, h; (h = slab_each(&t->members, &it));)
         ((struct member *)slab_at(&t->members, h))->stale = 1;
-    if (up)
+    if (up) {
         mapping_neg_clear_all(e, 0);
+        mapping_targets_unsaid(e, false);
+    }
     timers_set(&e->timers, &t->stale, e->now_us + e->conf.settings[SET_STALE_US],
         TIMER_MAP_STALE, 0);
 }
@@ -419,6 +421,8 @@ mapping_timer(struct edge *e, uint32_t kind, uint32_t ref)
     } else if (kind == TIMER_MAP_STALE) {
         for (uint32_t it = 0, h; (h = slab_each(&t->vns, &it));)
             vn_sweep(e, h, SWEEP_STALE);
+        if (e->session_up)
+            mapping_targets_unsaid(e, true);
     }
 }
 

@@ -487,7 +487,7 @@ nve_expire(struct registry *r, uint32_t h, bool all)
         }
     }
     if (all)
-        reg_resv_void(r, &n->vtep);
+        reg_resv_void(r, &n->vtep, -1);
     for (uint32_t i = n->parts, next; i; i = next) {
         next = reg_part(r, i)->nnext;
         reg_part(r, i)->linger = 0;
@@ -594,6 +594,7 @@ registry_register_end(struct registry *r, uint32_t nve, uint64_t now_us)
             r->counters[REGC_WITHDRAWN]++;
         }
     }
+    reg_resv_void(r, &n->vtep, n->gen);
     reg_resv_tell_owner(r, nve);
     /* Memberships of before wait for this session's subscriptions until T_stale. */
     timers_set(&r->timers, &n->stale, now_us + r->conf.stale_us, REG_T_STALE, nve);
@@ -729,7 +730,7 @@ registry_tick(struct registry *r, uint64_t now_us)
             nve_expire(r, ref, !reg_nve(r, ref)->up);
             break;
         case REG_T_RESV:
-            reg_resv_free(r, ref);
+            reg_resv_end(r, ref);
             break;
         case REG_T_HWM:
             r->hwm_id = 0;

@@ -23,6 +23,8 @@ enum reg_sub { REG_SUB_NOT, REG_SUB_ALL, REG_SUB_MEMBERS };
 #define REG_SAID_N      16384            /* by hash of a key: a collision ends a claim early */
 #define REG_QUANTUM     64               /* outputs of one NVE before the next one's turn */
 
+#define REG_RESV_KEY    8                /* NVEs that reserve one key at a time */
+#define REG_RESV_SHARE  4                /* an NVE has at most this part of the table */
 #define REG_DAMP_NEVER  255
 enum { ENT_LIVE = 1, ENT_ANCHOR = 2, ENT_ROW = 4,      /* ROW: its epoch stands in the store */
     ENT_FROZEN = 8 };                    /* claimed in turns (E5) */
@@ -73,6 +75,7 @@ struct reg_nve {
     struct ip vtep;
     uint8_t up, foreign, known, complete, blocked, gen, ready;
     uint32_t n_maps, owned;              /* owned: head of its mappings */
+    uint32_t n_resvs;
     uint32_t parts, n_parts;
     uint32_t work, work_tail;            /* parts */
     uint32_t dirty, dirty_tail;          /* key subscriptions */
@@ -93,6 +96,8 @@ struct reg_resv {
     uint32_t vni;
     struct mac mac;
     struct ip target;                    /* of the NVE that reserved */
+    uint8_t gen;                         /* session of the NVE that named it last */
+    uint32_t nve, next;                  /* nve: 0 until that session; next: of the key, older */
     uint64_t epoch, migration_id, since_us;
     struct timer timer;
 };
@@ -188,12 +193,18 @@ void reg_hwm_raise(struct registry *r, uint64_t at_least);
 void reg_claims_run(struct registry *r);                 /* those that can be granted now */
 
 /* registry_resv.c */
-uint32_t reg_resv_find(const struct registry *r, uint32_t vni, const struct mac *mac);
+uint32_t reg_resv_find(const struct registry *r, uint32_t vni, const struct mac *mac);  /* the newest */
+uint32_t reg_resv_of(const struct registry *r, uint32_t vni, const struct mac *mac,
+    const struct ip *target);
+bool reg_resv_room(const struct registry *r, uint32_t nve, const struct mapping_rec *rec);
+void reg_resv_said(struct registry *r, uint32_t nve, uint32_t resv);  /* in this session */
+void reg_resv_end(struct registry *r, uint32_t resv);    /* the key's owner hears of it */
 void reg_resv_keep(struct registry *r, uint32_t nve, const struct mapping_rec *rec);
 void reg_resv_free(struct registry *r, uint32_t resv);
 void reg_resv_tell(struct registry *r, uint32_t vni, const struct mac *mac);  /* the key's owner */
 void reg_resv_tell_owner(struct registry *r, uint32_t nve);   /* of all that concerns its keys */
-void reg_resv_void(struct registry *r, const struct ip *target);  /* that NVE is gone */
+void reg_resv_void(struct registry *r, const struct ip *target, int gen);  /* that NVE is gone; gen
+                                          * >= 0: what that session of it has not named */
 
 /* registry_damp.c */
 bool reg_damp(struct registry *r, uint32_t nve, const struct mapping_rec *rec);  /* refuse this claim? */

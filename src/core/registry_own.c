@@ -334,9 +334,10 @@ register_verdict(
     const struct registry *r, uint32_t nve, uint32_t ent, const struct mapping_rec *rec)
 {
     uint32_t resv = reg_resv_find(r, rec->vni, &rec->mac);
-    if (resv && reg_resv(r, resv)->epoch == rec->epoch &&
-        reg_resv(r, resv)->migration_id != rec->migration_id)
-        return REG_CONFLICT;
+    for (; resv; resv = reg_resv(r, resv)->next)
+        if (reg_resv(r, resv)->epoch == rec->epoch &&
+            reg_resv(r, resv)->migration_id != rec->migration_id)
+            return REG_CONFLICT;
     if (!ent)
         return REG_OK;
     const struct reg_ent *en = reg_ent(r, ent);
@@ -400,11 +401,13 @@ register_apply(
         reg_ent_changed(r, h);
         ips_touch(r, h);
     }
-    uint32_t resv = reg_resv_find(r, rec->vni, &rec->mac);
-    if (resv && reg_resv(r, resv)->epoch == rec->epoch)
-        reg_damp_clear(en); /* a migration: somebody wanted it so (E5) */
-    if (resv && reg_resv(r, resv)->epoch <= rec->epoch)
-        reg_resv_free(r, resv);
+    for (uint32_t v = reg_resv_find(r, rec->vni, &rec->mac), next; v; v = next) {
+        next = reg_resv(r, v)->next;
+        if (reg_resv(r, v)->epoch == rec->epoch)
+            reg_damp_clear(en); /* a migration: somebody wanted it so (E5) */
+        if (reg_resv(r, v)->epoch <= rec->epoch)
+            reg_resv_free(r, v); /* who relays to it hears of a newer owner */
+    }
     r->counters[REGC_ACCEPTED]++;
     *ent = h;
     return REG_OK;
@@ -459,17 +462,22 @@ known_epoch(const struct registry *r, const struct mapping_rec *rec)
     return above;
 }
 
-/* A repeated question of one migration by one NVE is answered with the same number. */
+/* A repeated question of one migration by one NVE is answered with the same number, and
+ * so is the word of a new session that what was reserved still counts. */
 static bool
 reserve_again(struct registry *r, const struct reg_claim *c)
 {
-    uint32_t resv = reg_resv_find(r, c->rec.vni, &c->rec.mac);
+    uint32_t resv = reg_resv_of(r, c->rec.vni, &c->rec.mac, &reg_nve(r, c->nve)->vtep);
     const struct reg_resv *v = resv ? reg_resv(r, resv) : NULL;
-    if (!v || !c->rec.migration_id || v->migration_id != c->rec.migration_id ||
-        v->epoch < c->rec.epoch || !ip_equal(&v->target, &reg_nve(r, c->nve)->vtep))
+    bool stands = c->rec.epoch == EPOCH_RESERVED;
+    bool same = c->rec.migration_id && v && v->migration_id == c->rec.migration_id &&
+                v->epoch >= c->rec.epoch;
+    if (!v || !(stands || same))
         return false;
+    reg_resv_said(r, c->nve, resv);
     struct mapping_rec rec = c->rec;
     rec.epoch = v->epoch;
+    rec.migration_id = v->migration_id;
     answer(r, c->nve, c->ref, REG_GRANT, &rec);
     return true;
 }
@@ -532,8 +540,7 @@ claim_run(struct registry *r, const struct reg_claim *c)
     if (reason == REG_OK && c->reserve) {
         if (reserve_again(r, c))
             return true;
-        if (!reg_resv_find(r, c->rec.vni, &c->rec.mac) &&
-            r->resvs.pool.n >= r->resvs.pool.max)
+        if (!reg_resv_room(r, c->nve, &c->rec))
             reason = REG_FULL;
     }
     uint64_t above = known_epoch(r, &c->rec);
@@ -621,7 +628,12 @@ registry_reserve(struct registry *r, uint32_t nve, uint64_t ref,
     r->now_us = now_us;
     if (!reg_nve_live(r, nve))
         return;
-    enum registry_reason reason = rec_check(r, rec);
+    bool stands = rec->epoch == EPOCH_RESERVED; /* never a new number for it */
+    enum registry_reason reason = stands ? REG_STALE : rec_check(r, rec);
+    struct reg_claim c = {.nve = nve, .ref = ref, .reserve = 1, .rec = *rec};
+    bool again = (stands || reason == REG_OK) && reserve_again(r, &c);
+    if (again)
+        return; /* no new number: it need not wait for one */
     if (reason != REG_OK)
         reject(r, nve, ref, reason, rec);
     else
@@ -633,16 +645,19 @@ static void
 claims_cancel(struct registry *r, uint32_t nve, const struct mapping_rec *rec)
 {
     struct reg_claim c;
+    bool reserves = rec->epoch == EPOCH_RESERVED;
     for (uint32_t n = r->claims.n; n; n--) {
         fifo_pop(&r->claims, &c);
-        if (c.nve != nve || c.reserve || c.rec.vni != rec->vni ||
+        if (c.nve != nve || c.reserve != reserves || c.rec.vni != rec->vni ||
             !mac_equal(&c.rec.mac, &rec->mac))
             *(struct reg_claim *)fifo_push(&r->claims) = c;
     }
 }
 
-/* Only by the owner, however late it comes (E4, F3); of a router without a session,
- * whose words may overtake each other, also only of the epoch that stands. */
+/* What is reserved ends by its own number or by EPOCH_RESERVED, which touches nothing
+ * else. A residence only by the owner, however late it comes (E4, F3); of a router
+ * without a session, whose words may overtake each other, also only of the epoch that
+ * stands. */
 void
 registry_withdraw(struct registry *r, uint32_t nve, uint64_t ref,
     const struct mapping_rec *rec, uint64_t now_us)
@@ -651,10 +666,14 @@ registry_withdraw(struct registry *r, uint32_t nve, uint64_t ref,
     if (!reg_nve_live(r, nve))
         return;
     claims_cancel(r, nve, rec);
-    uint32_t resv = reg_resv_find(r, rec->vni, &rec->mac);
-    if (resv && reg_resv(r, resv)->epoch == rec->epoch &&
-        ip_equal(&reg_resv(r, resv)->target, &reg_nve(r, nve)->vtep))
-        reg_resv_free(r, resv); /* the migration was given up before it came */
+    uint32_t resv = reg_resv_of(r, rec->vni, &rec->mac, &reg_nve(r, nve)->vtep);
+    if (resv &&
+        (rec->epoch == EPOCH_RESERVED || reg_resv(r, resv)->epoch == rec->epoch))
+        reg_resv_end(r, resv); /* the migration was given up before it came */
+    if (rec->epoch == EPOCH_RESERVED) {
+        answer(r, nve, ref, REG_REGISTERED, rec);
+        return;
+    }
     uint32_t h = keytab_find(&r->keys, rec->vni, &rec->mac);
     if (h && reg_ent(r, h)->flags & ENT_LIVE) {
         const struct reg_ent *en = reg_ent(r, h);

@@ -73,7 +73,7 @@ static const char *const sql[SQL_N] = {
     [SQL_DEL_EPOCH] = "DELETE FROM epoch_max WHERE vni=?1 AND mac=?2",
     [SQL_PUT_RESV] = "INSERT OR REPLACE INTO reservation(vni,mac,epoch,migration,t_us,"
                      "target) VALUES(?1,?2,?3,?4,?5,?6)",
-    [SQL_DEL_RESV] = "DELETE FROM reservation WHERE vni=?1 AND mac=?2",
+    [SQL_DEL_RESV] = "DELETE FROM reservation WHERE vni=?1 AND mac=?2 AND target=?6",
     [SQL_PUT_NVE] = "INSERT OR IGNORE INTO nve(name) VALUES(?1)",
     [SQL_RAISE] = "UPDATE meta SET value=max(value,?1) WHERE key='epoch_hwm'",
 };
@@ -91,8 +91,8 @@ static const char schema[] =
 /* Younger than schema 1, which does without it. */
 static const char later[] =
     "CREATE TABLE IF NOT EXISTS reservation(vni INTEGER NOT NULL, mac BLOB NOT NULL,"
-    " epoch INTEGER NOT NULL, migration INTEGER NOT NULL, t_us INTEGER NOT NULL,"
-    " target BLOB NOT NULL, PRIMARY KEY(vni,mac)) STRICT, WITHOUT ROWID;";
+    " target BLOB NOT NULL, epoch INTEGER NOT NULL, migration INTEGER NOT NULL,"
+    " t_us INTEGER NOT NULL, PRIMARY KEY(vni,mac,target)) STRICT, WITHOUT ROWID;";
 _Static_assert(STORE_SCHEMA == 1, "the text above writes schema 1");
 
 struct store {
@@ -244,6 +244,8 @@ op_run(struct store *s, const struct op *op, int *result, struct host_err *err)
         sqlite3_bind_int64(q, 1, op->epoch.vni);
         sqlite3_bind_blob(
             q, 2, op->epoch.mac.b, sizeof(op->epoch.mac.b), SQLITE_STATIC);
+        if (resv)
+            sqlite3_bind_blob(q, 6, op->target.b, sizeof(op->target.b), SQLITE_STATIC);
         return step(s, resv ? SQL_DEL_RESV : SQL_DEL_EPOCH);
     case OP_PUT_NVE: /* the name travels in vn.name */
         sqlite3_bind_text(s->stmt[SQL_PUT_NVE], 1, op->vn.name, -1, SQLITE_STATIC);
@@ -699,11 +701,12 @@ store_put_reservation(struct store *s, const struct store_epoch *e,
 }
 
 uint64_t
-store_del_reservation(
-    struct store *s, uint32_t vni, const struct mac *mac, struct host_err *err)
+store_del_reservation(struct store *s, uint32_t vni, const struct mac *mac,
+    const struct ip *target, struct host_err *err)
 {
     struct op op = {
-        .type = OP_DEL_RESV, .epoch = {.vni = vni, .mac = *mac}
+        .type = OP_DEL_RESV, .epoch = {.vni = vni, .mac = *mac},
+          .target = *target
     };
     return enqueue(s, &op, err);
 }

@@ -61,11 +61,11 @@ uint64_t store_put_epoch(
     struct store *s, const struct store_epoch *e, struct host_err *err);
 uint64_t store_del_epoch(
     struct store *s, uint32_t vni, const struct mac *mac, struct host_err *err);
-/* A number that the NVE at target has reserved for a key: one per key, the last put. */
+/* A number that the NVE at target has reserved for a key: one per both, the last put. */
 uint64_t store_put_reservation(struct store *s, const struct store_epoch *e,
     const struct ip *target, struct host_err *err);
-uint64_t store_del_reservation(
-    struct store *s, uint32_t vni, const struct mac *mac, struct host_err *err);
+uint64_t store_del_reservation(struct store *s, uint32_t vni, const struct mac *mac,
+    const struct ip *target, struct host_err *err);
 /* An NVE that has ever connected: a restart waits for it (K4). Repeating is harmless. */
 uint64_t store_put_nve(struct store *s, const char *name, struct host_err *err);
 uint64_t store_flush(

@@ -267,7 +267,8 @@ store_op(struct app *a, const struct nva_out *o, struct host_err *err)
         return store_put_nve(a->store, o->name, err);
     case STORE_RESERVATION:
         return o->epoch ? store_put_reservation(a->store, &e, &o->target, err)
-                        : store_del_reservation(a->store, o->vni, &o->mac, err);
+                        : store_del_reservation(
+                              a->store, o->vni, &o->mac, &o->target, err);
     }
     return 0;
 }

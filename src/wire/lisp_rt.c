@@ -304,7 +304,7 @@ lisp_rt_reserved_get(struct rd *r, struct lisp_rt_reserved *m)
     m->vni = rd_u32(r);
     rd_bytes(r, m->mac.b, 6);
     enum lisp_err err = lisp_ip_get(r, &m->target);
-    if (!err && (!m->vni || m->vni > VNI_MAX || ip_is_none(&m->target)))
+    if (!err && (!m->vni || m->vni > VNI_MAX))
         err = LISP_ERR_EID;
     return done(r, err);
 }

@@ -62,7 +62,8 @@ struct env_own { /* the authority's knowledge */
     uint32_t vni;
     struct mac mac;
     uint64_t epoch, known, migration_id;
-    uint8_t here; /* owned by the edge under test */
+    uint64_t resv, resv_id; /* reserved by the edge under test; 0: nothing */
+    uint8_t here;           /* owned by the edge under test */
 };
 struct env_pending {
     uint8_t type, fail;
@@ -377,6 +378,8 @@ env_take(struct env *v, const struct edge_out *o)
         break;
     case EDGE_WITHDRAW: {
         struct env_own *w = env_own(v, o->u.reg.rec.vni, &o->u.reg.rec.mac);
+        if (o->u.reg.rec.epoch == EPOCH_RESERVED)
+            w->resv = 0;
         if (w->here && w->epoch == o->u.reg.rec.epoch)
             w->here = 0;
         break;
@@ -470,8 +473,22 @@ env_complete(struct env *v, uint32_t i)
             edge_registered(v->e, p.id, 0, 0, -ESTALE, v->now);
             break;
         }
+        if (p.rec.epoch == EPOCH_RESERVED && !w->resv) {
+            edge_registered(v->e, p.id, 0, 0, -ESTALE, v->now);
+            break;
+        }
+        if (p.rec.epoch == EPOCH_RESERVED) {
+            epoch = w->resv;
+            id = w->resv_id;
+        }
         if (epoch > w->known)
             w->known = epoch;
+        if (p.type == EDGE_RESERVE) {
+            w->resv = epoch;
+            w->resv_id = id;
+        } else if (w->resv <= epoch) {
+            w->resv = 0;
+        }
         if (p.type == EDGE_REGISTER) {
             w->epoch = epoch;
             w->migration_id = id;

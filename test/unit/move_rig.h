@@ -52,7 +52,8 @@ struct rig {
     uint64_t now;
     struct mac mac;
     uint64_t known, epoch, migration_id, ids;
-    struct mapping_rec own; /* what is registered; owner none: nobody */
+    struct mapping_rec own;             /* what is registered; owner none: nobody */
+    struct mapping_rec resv[RIG_EDGES]; /* what each has reserved; epoch 0: nothing */
     struct rig_push push[256];
     uint32_t n_push;
     uint8_t refuse;             /* the authority refuses to reserve */
@@ -273,9 +274,21 @@ rig_authority(struct rig *g, int i, const struct edge_out *o)
 {
     struct mapping_rec rec = o->u.reg.rec;
     uint64_t epoch = rec.epoch, id = rec.migration_id;
+    if (o->u.reg.rec.epoch == EPOCH_RESERVED && !g->resv[i].epoch) {
+        edge_registered(g->n[i].e, o->id, 0, 0, -ESTALE, g->now);
+        return;
+    }
     if (o->u.reg.want_epoch) {
         epoch = (g->known > rec.epoch ? g->known : rec.epoch) + 1;
         id = ++g->ids;
+        if (o->type == EDGE_RESERVE && g->resv[i].epoch &&
+            (o->u.reg.rec.epoch == EPOCH_RESERVED ||
+                (rec.migration_id &&
+                    rec.migration_id ==
+                        g->resv[i].migration_id))) { /* the same question */
+            id = g->resv[i].migration_id;
+            epoch = g->resv[i].epoch;
+        }
     } else if (epoch < g->epoch) {
         edge_registered(g->n[i].e, o->id, 0, 0, -ESTALE, g->now);
         return;
@@ -289,16 +302,38 @@ rig_authority(struct rig *g, int i, const struct edge_out *o)
     rec.epoch = epoch;
     rec.migration_id = id;
     if (o->type == EDGE_RESERVE) {
+        g->resv[i] = rec;
         if (!ip_is_none(&g->own.owner) && !ip_equal(&g->own.owner, &rec.owner))
             rig_push(g, rig_index(&g->own.owner), PUSH_RESERVED, &rec);
     } else {
         g->own = rec;
         g->epoch = epoch;
         for (int k = 0; k < RIG_EDGES; k++)
+            if (g->resv[k].epoch <= epoch)
+                g->resv[k].epoch = 0;
+        for (int k = 0; k < RIG_EDGES; k++)
             if (k != i)
                 rig_push(g, k, PUSH_SET, &rec);
     }
     edge_registered(g->n[i].e, o->id, epoch, id, 0, g->now);
+}
+
+/* What was reserved is void: the owner hears so, and what counts instead. */
+static inline void
+rig_void(struct rig *g, int i)
+{
+    struct mapping_rec rec = g->resv[i], next = {0};
+    g->resv[i].epoch = 0;
+    for (int k = 0; k < RIG_EDGES; k++)
+        if (g->resv[k].epoch > next.epoch)
+            next = g->resv[k];
+    if (rec.epoch == 0 || next.epoch > rec.epoch || ip_is_none(&g->own.owner) ||
+        rig_index(&g->own.owner) == i)
+        return;
+    rec.owner = (struct ip){{0}};
+    rig_push(g, rig_index(&g->own.owner), PUSH_RESERVED, &rec);
+    if (next.epoch)
+        rig_push(g, rig_index(&g->own.owner), PUSH_RESERVED, &next);
 }
 
 static inline void
@@ -339,6 +374,10 @@ rig_take(struct rig *g, int i, const struct edge_out *o)
         rig_authority(g, i, o);
         break;
     case EDGE_WITHDRAW:
+        if (o->u.reg.rec.epoch == EPOCH_RESERVED) {
+            rig_void(g, i);
+            break;
+        }
         if (ip_equal(&g->own.owner, &n->conf.vtep) && o->u.reg.rec.epoch == g->epoch) {
             for (int k = 0; k < RIG_EDGES; k++)
                 if (k != i)

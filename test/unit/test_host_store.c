@@ -164,10 +164,10 @@ test_reopen(void **state)
     struct store_epoch v = {5001, mac, 79, 12, 1234568}, gone = v;
     gone.vni = 5002;
     assert_true(store_put_reservation(s, &gone, &target, &err) != 0);
-    assert_true(store_del_reservation(s, 5002, &mac, &err) != 0);
+    assert_true(store_del_reservation(s, 5002, &mac, &target, &err) != 0);
     assert_int_equal(
         result_of(s, store_put_reservation(s, &v, &target, &err), NULL), 0);
-    v.epoch = 78; /* one per key, whichever came last */
+    v.epoch = 78; /* one per key and target, whichever came last */
     assert_int_equal(
         result_of(s, store_put_reservation(s, &v, &target, &err), NULL), 0);
     /* A maximum never falls. */

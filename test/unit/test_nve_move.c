@@ -551,11 +551,40 @@ test_named_target(void **state)
     assert_true(ip_equal(&fdb->u.fdb.vtep, &W.e[T].vtep));
 }
 
+/* The new place gives up after the pause: the old edge hears it through the authority,
+ * and what comes from then on waits there until the VM goes on. */
+static void
+test_target_gives_up(void **state)
+{
+    (void)state;
+    uint64_t e1 = say(L, 1, BERTH_OP_ASSOC, BERTH_PHASE_NONE, 0, 0, NULL)->berth.epoch;
+    say(R, 2, BERTH_OP_ASSOC, BERTH_PHASE_NONE, 0, 0, NULL);
+    say(T, 1, BERTH_OP_IMMIGRATE, BERTH_PHASE_PRE, e1, 4711, NULL);
+    say(L, 1, BERTH_OP_EMIGRATE, BERTH_PHASE_COMMIT, 0, 0, NULL);
+    SHOWS(L, "mappings", "\"relay\":\"10.0.0.2\"");
+    W.e[L].n_ops = 0;
+    assert_int_equal(
+        say(T, 1, BERTH_OP_TERMINATE, BERTH_PHASE_NONE, 0, 0, NULL)->code, 0);
+    const struct dp_op *hold = op_of(L, DP_HOLD_SET), *fdb = op_of(L, DP_FDB_SET);
+    assert_true(hold && fdb && hold < fdb); /* a hold before the FDB that needs it */
+    assert_int_equal(fdb->u.fdb.kind, FDB_LOCAL);
+    SHOWS(L, "attachments", "\"target\":null");
+    hold = op_of(T, DP_HOLD_DEL);
+    assert_true(hold && !hold->u.hold.drain);
+    const struct vdp_station_out *o =
+        say(L, 1, BERTH_OP_RESUME, BERTH_PHASE_NONE, 0, 0, NULL);
+    assert_int_equal(o->code, 0);
+    assert_true(o->berth.epoch > e1);
+    hold = op_of(L, DP_HOLD_DEL);
+    assert_true(hold && hold->u.hold.drain);
+    SHOWS(R, "mappings", "\"owner\":\"10.0.0.1\"");
+}
+
 int
 main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {
-        TEST(test_two_phases), TEST(test_smr), TEST(test_named_target)};
+    const struct CMUnitTest tests[] = {TEST(test_two_phases), TEST(test_smr),
+        TEST(test_named_target), TEST(test_target_gives_up)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

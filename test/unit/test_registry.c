@@ -39,7 +39,7 @@ static struct {
         bool used;
         uint64_t epoch, migration_id;
     } epochs[KEYS];
-    struct mapping_rec resvs[KEYS]; /* epoch 0: none */
+    struct mapping_rec resvs[KEYS][N_NVE + 1]; /* by who reserved; epoch 0: none */
     bool known[N_NVE + 1];
     uint32_t n_vns, stall_id[64], n_stalled;
     uint64_t stall_hwm[64];
@@ -228,7 +228,11 @@ store(const struct registry_out *o)
         break;
     }
     case REG_STORE_RESV:
-        disk.resvs[key_of(&o->rec)] = o->rec;
+        for (uint32_t i = 1; i <= N_NVE; i++) {
+            struct ip v = vtep_n(i);
+            if (ip_equal(&v, &o->rec.owner))
+                disk.resvs[key_of(&o->rec)][i] = o->rec;
+        }
         break;
     case REG_STORE_NVE:
         disk.known[atoi(o->name + 3)] = true;
@@ -485,7 +489,7 @@ test_reserve(void **state)
     assert_true(disk.hwm > o->rec.epoch);
     for (uint32_t i = 0; i < 20; i++) { /* bounded */
         m = rec_n(1, i, 0);
-        registry_reserve(R, S[2].nve, 100 + i, &m, now);
+        registry_reserve(R, S[2 + i / 4].nve, 100 + i, &m, now);
     }
     run();
     assert_int_equal(n_answers, 20);
@@ -555,6 +559,7 @@ test_reserved_notice(void **state)
     told(1, 1, 4, e4, 14);
     /* An older migration ends while a newer one is under way. */
     struct mapping_rec r3 = rec_n(0, 1, e3);
+    r3.migration_id = 13;
     assert_int_equal(reg(3, r3, false)->type, REG_REGISTERED);
     told(3, 1, 4, e4, 14);
     assert_int_equal(S[1].n_reserved, 1);
@@ -599,7 +604,7 @@ test_reserved_notice(void **state)
     assert_false(registry_each_reservation(R, &it, &v));
     reserve(6, 0, 1, 17);
     answer();
-    told(4, 3, 6, S[4].reserved.rec.epoch, 17);
+    told(4, 5, 6, S[4].reserved.rec.epoch, 17); /* two of them were void */
     reg(4, rec_n(0, 1, 0), true);
     it = 0;
     assert_false(registry_each_reservation(R, &it, &v));
@@ -615,6 +620,119 @@ view(uint32_t n)
             return v;
     fail();
     return v;
+}
+
+/* The old NVE has been told `times` times, last that the number is void. */
+static void
+told_void(uint32_t nve, uint32_t times, uint64_t epoch)
+{
+    const struct registry_out *o = &S[nve].reserved;
+    assert_int_equal(S[nve].n_reserved, times);
+    assert_true(ip_is_none(&o->rec.owner) && o->rec.epoch == epoch);
+}
+
+static uint32_t
+n_reservations(void)
+{
+    struct registry_resv_view v;
+    uint32_t it = 0, n = 0;
+    while (registry_each_reservation(R, &it, &v))
+        n++;
+    return n;
+}
+
+/* K4: it ends without a move. The owner hears so, and what counts instead. */
+static void
+test_reservation_ends(void **state)
+{
+    (void)state;
+    struct mapping_rec all = rec_n(0, 1, EPOCH_RESERVED);
+    reg(1, rec_n(0, 1, 0), true);
+    reserve(2, 0, 1, 11);
+    uint64_t e2 = answer()->rec.epoch;
+    reserve(3, 0, 1, 12);
+    uint64_t e3 = answer()->rec.epoch;
+    reserve(4, 0, 1, 13);
+    uint64_t e4 = answer()->rec.epoch;
+    told(1, 3, 4, e4, 13);
+    /* An older attempt: nobody had to do with it. Another's word ends nothing. */
+    assert_int_equal(withdraw(3, all)->type, REG_REGISTERED);
+    assert_int_equal(withdraw(5, all)->type, REG_REGISTERED);
+    assert_int_equal(S[1].n_reserved, 3);
+    assert_int_equal(n_reservations(), 2);
+    assert_true(
+        disk.resvs[key_of(&all)][4].epoch && !disk.resvs[key_of(&all)][3].epoch);
+    /* The one that counts: void, and the first attempt instead. */
+    S[1].n_reserved = 0;
+    withdraw(4, all);
+    told(1, 2, 2, e2, 11);
+    withdraw(2, all);
+    told_void(1, 3, e2);
+    assert_int_equal(n_reservations(), 0);
+    /* Its own mapping an NVE keeps, whatever it has reserved besides (F15). */
+    reserve(1, 0, 1, 14);
+    answer();
+    assert_int_equal(withdraw(1, all)->type, REG_REGISTERED);
+    assert_int_equal(withdraw(1, all)->type, REG_REGISTERED);
+    assert_int_equal(n_reservations(), 0);
+    assert_int_equal(view(1).nve, S[1].nve);
+    assert_int_equal(S[1].n_reserved, 3);
+    (void)e3;
+    /* By time. */
+    reserve(2, 0, 1, 15);
+    uint64_t e5 = answer()->rec.epoch;
+    told(1, 4, 2, e5, 15);
+    tick(101000000);
+    told_void(1, 5, e5);
+    /* The NVE that reserved is gone for good, or came back and says it no more. */
+    for (int k = 0; k < 2; k++) {
+        S[1].n_reserved = 0;
+        reserve(2, 0, 1, 16);
+        uint64_t e6 = answer()->rec.epoch;
+        reserve(5, 0, 1, 17);
+        answer();
+        told(1, 2, 5, S[1].reserved.rec.epoch, 17);
+        registry_nve_down(R, S[5].nve, now);
+        tick(k ? 1000000 : 21000000);
+        up(5);
+        run();
+        registry_register_end(R, S[5].nve, now);
+        run();
+        told(1, 4, 2, e6, 16);
+        withdraw(2, all);
+    }
+    /* What is said again in a new session stays. */
+    reserve(5, 0, 1, 18);
+    uint64_t e8 = answer()->rec.epoch;
+    registry_nve_down(R, S[5].nve, now);
+    up(5);
+    registry_reserve(R, S[5].nve, 8, &all, now);
+    assert_true(answer()->type == REG_GRANT && answers[0].rec.epoch == e8);
+    registry_reserve(R, S[3].nve, 8, &all, now); /* that has none */
+    assert_int_equal(answer()->reason, REG_STALE);
+    registry_register_end(R, S[5].nve, now);
+    run();
+    assert_int_equal(n_reservations(), 1);
+    told(1, 6, 5, e8, 18);
+}
+
+/* One NVE does not reserve so much that others cannot. */
+static void
+test_reservation_share(void **state)
+{
+    (void)state;
+    uint32_t grants = 0;
+    for (uint32_t i = 0; i < 12; i++) {
+        reserve(2, 1, i, 100 + i);
+        grants += answer()->type == REG_GRANT;
+    }
+    assert_int_equal(grants, 4); /* a quarter of 16 */
+    reserve(3, 1, 0, 200);
+    assert_int_equal(answer()->type, REG_GRANT);
+    struct mapping_rec all = rec_n(1, 2, EPOCH_RESERVED);
+    withdraw(2, all);
+    reserve(2, 1, 7, 300);
+    assert_int_equal(answer()->type, REG_GRANT);
 }
 
 /* E5: claims in turns without a migration are stopped, and only they. */
@@ -1140,8 +1258,9 @@ restart(void)
         if (disk.epochs[k].used)
             registry_load_epoch(R, vni_n(k / N_KEY), &mac, disk.epochs[k].epoch,
                 disk.epochs[k].migration_id, now);
-        if (disk.resvs[k].epoch)
-            registry_load_reservation(R, &disk.resvs[k], now);
+        for (uint32_t i = 1; i <= N_NVE; i++)
+            if (disk.resvs[k][i].epoch)
+                registry_load_reservation(R, &disk.resvs[k][i], now);
     }
     for (uint32_t i = 1; i <= N_NVE; i++) {
         char name[16];
@@ -1182,14 +1301,20 @@ test_reserved_restart(void **state)
         }
         registry_register(R, S[1].nve, 77, &r1, false, true, now);
         assert_int_equal(answer()->type, REG_REGISTERED);
-        for (uint32_t i = 1; i <= N_NVE; i++)
+        for (uint32_t i = 1; i <= N_NVE; i++) {
+            if (i == 2 || i == 3) { /* asked again, as what is owned is said again */
+                reserve(i, 0, 1, 9 + i);
+                assert_int_equal(answer()->rec.epoch, i == 2 ? r2.epoch : r3.epoch);
+            }
             registry_register_end(R, S[i].nve, now);
+        }
         run();
         told(1, 1, 3, r3.epoch, 12);
         reserve(3, 0, 1, 12); /* asked again: its answer was lost */
         assert_int_equal(answer()->rec.epoch, r3.epoch);
     }
-    assert_int_equal(disk.resvs[key_of(&r3)].epoch, 0); /* done with */
+    assert_int_equal(disk.resvs[key_of(&r3)][2].epoch, 0); /* done with */
+    assert_int_equal(disk.resvs[key_of(&r3)][3].epoch, 0);
     for (uint32_t i = 1; i <= N_NVE; i++)
         registry_register_end(R, S[i].nve, now);
     run();
@@ -1552,6 +1677,8 @@ main(void)
         T(test_reserved_notice),
         T(test_reserved_foreign),
         T(test_reserved_restart),
+        T(test_reservation_ends),
+        T(test_reservation_share),
         T(test_damping),
         T(test_stream),
         T(test_confirm),
