@@ -489,8 +489,9 @@ leaks(struct world *w)
     }
 }
 
-/* What moved away and was never terminated stays as long as its station asked for when
- * it spoke last (S3-80, F19): a forged LLDP frame may have asked for much. */
+/* What moved away and was never terminated, or was claimed by a station that never got
+ * the answer, stays as long as its station asked for when it spoke last (S3-80, F19): a
+ * forged LLDP frame may have asked for much. */
 static uint64_t
 leaving_us(struct world *w)
 {
@@ -499,8 +500,7 @@ leaving_us(struct world *w)
     for (uint32_t i = 0; i < w->sc->nves; i++)
         for (uint32_t it = 0;
              edge_each_attachment(nve_edge(w->nves[i].nve), &it, &a, w->now);)
-            if (a.state == ATT_EMIG && a.idle_left_us != TIMER_NEVER &&
-                a.idle_left_us > most)
+            if (a.idle_left_us != TIMER_NEVER && a.idle_left_us > most)
                 most = a.idle_left_us;
     return most;
 }
