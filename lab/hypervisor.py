@@ -37,6 +37,7 @@ METADATA = "urn:berth:1"
 ECHO_PORT, COMMAND_PORT = 7007, 7008
 SO_RCVBUFFORCE, SO_TIMESTAMPNS = 33, 35
 BOOT_S = 60
+BROKEN_MAX = 3                           # machines that QEMU may break in one lab
 
 # $1: the folder, $2: the lab's, $3: the build directory, $4: the name of the host. It
 # becomes libvirtd, so the PID stays the one that was written down.
@@ -393,6 +394,7 @@ class MachineLab:
         self.vn, self.vni = vn, vni
         self.hypervisors = [Hypervisor(s) for s in self.lab.servers[:2]]
         self.events, self.machines, self.asker = {}, [], None
+        self.broken = 0                  # machines that QEMU broke (alive)
 
     def up(self):
         lack = missing()
@@ -425,17 +427,26 @@ class MachineLab:
         m.wait_booted()
         return m
 
-    def alive(self, machine, watched, deadline_s=10):
+    def alive(self, machine, deadline_s=10):
         """Does it answer? False: frames reach it and it is silent, so QEMU has broken it,
         and it has been made anew on its server. Emulation (TCG) loses a store of the guest
         when its CPU's thread is preempted at the wrong moment of a migration; the guest
         then finds its rings inconsistent, or panics. On a busy machine that is one
-        migration in some fifty."""
+        migration in some fifty; more than BROKEN_MAX in one lab are an error."""
         with contextlib.suppress(LabError):
             wait_for("an answer", lambda: machine.ask(self.asker), deadline_s)
             return True
-        if not watched.taps[-1].asked:
-            raise LabError(f"{machine.name} on {machine.at.server.name}: no frame reaches it")
+        where = f"{machine.name} on {machine.at.server.name}"
+        with Watched(self.asker, machine, 10000) as w:
+            time.sleep(0.5)              # spacing: some pings
+        if not w.taps[0].asked:
+            raise LabError(f"{where}: no frame reaches it")
+        if w.taps[0].answered:
+            raise LabError(f"{where}: its answers are lost")
+        self.broken += 1
+        if self.broken > BROKEN_MAX:
+            raise LabError(f"{where}: QEMU has broken {self.broken} machines")
+        print(f"{where}: broken by QEMU ({self.broken} of {BROKEN_MAX} at most), made anew")
         machine.at.virsh("destroy", machine.name)
         machine.create(machine.at)
         machine.wait_booted()
@@ -476,6 +487,7 @@ class Pause:
     def beyond(self, lost_at, taps, until_ns=0):
         """Of the packets that were lost, those that neither the pause explains (sent after
         it and after until_ns, or before it) nor the machine: it got them and was silent.
+        Until until_ns, when its edge admits it again, what it answers is not taken, either.
         With the times at which the machine's interfaces saw them and their answers, all
         in ms after STOP."""
         def ms(ns):
@@ -484,8 +496,9 @@ class Pause:
         for number, sent, _ in lost_at:
             asked = [t.asked[number] for t in taps if number in t.asked]
             answered = [t.answered[number] for t in taps if number in t.answered]
+            early = [ns for ns in answered if self.resume_ns <= ns <= until_ns]
             if not self.stop_ns <= sent <= max(self.resume_ns, until_ns) \
-                    and (answered or not asked):
+                    and not early and (answered or not asked):
                 found.append((number, ms(sent), [ms(x) for x in asked], [ms(x) for x in answered]))
         return found
 

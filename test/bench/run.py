@@ -40,7 +40,8 @@ GROUPS = {
     "authority": ["map_requests_per_s", "map_requests_per_cpu_s",
                   "map_registrations_per_s"],
     "guest": ["migration_vm_lost_beyond_pause", "migration_vm_dup", "migration_vm_early",
-              "migration_vm_unanswered", "migration_vm_lost_p50", "migration_vm_pause_ms_p50"],
+              "migration_vm_unanswered", "migration_vm_broken",
+              "migration_vm_lost_p50", "migration_vm_pause_ms_p50"],
 }
 
 

@@ -76,10 +76,12 @@ def test_a_paused_guest_moves_and_stays_paused(ml, machine):
     machine.migrate(b)
     wait_state(b, machine.mac, "suspended")
     wait_gone(a, machine.mac)
-    assert machine.ask(ml.asker) is None
-    b.virsh("resume", machine.name)
-    wait_state(b, machine.mac, "associated")
-    wait_for("an answer of the guest", lambda: machine.ask(ml.asker), 20, 0.05)
+    with hv.Watched(ml.asker, machine, 20000) as w:
+        assert machine.ask(ml.asker) is None
+        b.virsh("resume", machine.name)
+        wait_state(b, machine.mac, "associated")
+        wait_for("an answer of the guest", lambda: machine.ask(ml.asker), 20, 0.05)
+    assert w.out["sent"] > 10 and w.out["lost"] == 0, w.out      # A14: they have waited
 
 
 def test_the_agent_restarts(ml, machine):
