@@ -51,6 +51,7 @@ struct slot {
 struct hold {
     struct hold_conf conf;
     struct slot *slots;
+    uint64_t empty_us;               /* when nothing was left in the TAP */
     uint32_t *live, n_live;          /* KEEP, REFUSE, DRAIN, or PASS with frames left */
     uint32_t *rest, rest_at, n_rest; /* freed, oldest first */
     uint32_t unused;                 /* numbers from here on were never given out */
@@ -378,6 +379,19 @@ renew(struct hold *h, uint32_t slot)
     memset(&h->slots[slot], 0, sizeof(h->slots[slot]));
 }
 
+static bool read_some(struct hold *h, uint64_t now_us);
+
+/* What still carries the slot's number is another network's: time alone does not say
+ * that none is left in the TAP when nobody has looked. */
+static bool
+seen_empty(struct hold *h, uint32_t slot, uint64_t now_us)
+{
+    uint64_t since_us = h->slots[slot].since_us + REST_US;
+    if (h->empty_us < since_us && read_some(h, now_us))
+        h->empty_us = now_us;
+    return h->empty_us >= since_us;
+}
+
 uint32_t
 hold_open(struct hold *h, uint32_t vni, const struct mac *mac,
     const struct hold_limits *l, uint64_t now_us)
@@ -387,7 +401,7 @@ hold_open(struct hold *h, uint32_t vni, const struct mac *mac,
 
     if (h->n_rest) {
         slot = h->rest[h->rest_at];
-        if (now_us < h->slots[slot].since_us + REST_US)
+        if (now_us < h->slots[slot].since_us + REST_US || !seen_empty(h, slot, now_us))
             slot = 0;
     }
     if (slot) {
@@ -638,6 +652,8 @@ hold_turn(struct hold *h, uint64_t now_us)
     for (uint32_t i = 0; i < h->n_live; i++)
         h->slots[h->live[i]].before = entered(&h->conf.slots[h->live[i]]);
     empty = read_some(h, now_us);
+    if (empty)
+        h->empty_us = now_us;
     more = write_some(h);
     settle(h, empty, now_us);
     if (!empty || more == MORE_NOW)

@@ -403,6 +403,31 @@ test_slots(void **state)
     assert_int_equal(hold_dropped(h), 1); /* the sums keep it */
 }
 
+/* Nobody looked for long: what still waits in the TAP is of the network that had the
+ * number before, and comes out in no other. */
+static void
+test_slot_of_another(void **state)
+{
+    uint32_t a = hold_open(h, 5, &VM, &WIDE, now), b;
+
+    (void)state;
+    send_n(a, 1, 60);
+    hold_drop(h, a, now);
+    for (uint32_t i = 0; i < 300; i++) /* more than one look finds */
+        send_n(a, 2 + i, 60);
+    now += 10000000;
+    b = hold_open(h, 6, &VM, &WIDE, now);
+    assert_true(b && b != a);
+    hold_drop(h, b, now);
+    b = hold_open(h, 6, &VM, &WIDE, now); /* seen empty, so it may be given out */
+    assert_int_equal(b, a);
+    hold_turn(h, now);
+    assert_int_equal(view(b).frames, 0);
+    hold_drain(h, b, now);
+    hold_turn(h, now);
+    assert_int_equal(back(b), -1);
+}
+
 static void
 test_put(void **state)
 {
@@ -526,6 +551,7 @@ main(void)
         T(test_flood),
         T(test_again_and_drop),
         T(test_slots),
+        T(test_slot_of_another),
         T(test_put),
         T(test_restart),
         T(test_random),
