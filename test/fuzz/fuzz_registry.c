@@ -64,7 +64,7 @@ step(const uint8_t *d)
         .vni = 5000 + d[2] % 4, .n_ips = d[6] % 9, .low_trust = d[5]};
     m.mac.b[0] = 2;
     m.mac.b[5] = d[3] % 16;
-    m.epoch = d[4];
+    m.epoch = d[4] == 255 ? EPOCH_RESERVED : d[4];
     m.migration_id = d[4] ? d[4] * 7u : 0;
     for (uint32_t j = 0; j < m.n_ips && j < TNS_IPS_MAX; j++)
         m.ips[j] = d[5] % 2 ? ip_v4(d[5] + j * 3)
