@@ -133,14 +133,19 @@ def test_nothing_is_lost_with_the_hold(three):
 def test_nothing_is_lost_beyond_the_pause_without_a_buffer(make_lab):
     lab = started(make_lab, UNBUFFERED, tors=3)
     ready(lab, lab.add_moving_vm(lab.servers[:2]), lab.add_vm(lab.servers[2]))
-    moves = []
+    moves, refused = [], total(lab, "drop_inactive")
     with counted(Probe.ping(lab.peer, lab.vm.ip4)) as reports:
         for pause_s in (0, 0.05, 0.3):
             for _ in range(2):
                 moves.append(lab.vm.move(other(lab.vm), pause_s, hold=False))
                 time.sleep(0.1)          # the spacing of moves
     assert reports[0]["lost"] > 300
-    assert beyond(reports[0], moves) == []
+    # an answer that was still on its way to the edge when the pause was told there is
+    # refused, and counted: nothing else may be lost, and nothing that is older
+    refused = total(lab, "drop_inactive") - refused
+    late = beyond(reports[0], moves)
+    assert len(late) <= refused and all(any(-10 < t < 0 for t in ago) for _, ago in late), \
+        (late, refused)
     assert (reports[0]["duplicates"], reports[0]["reordered"]) == (0, 0)
     settled(lab, lab.vm)
 

@@ -25,6 +25,8 @@ def moved():
         wait_for("the last step", lambda: any(
             r["event"] == "redirected" or r["event"] == "remote" for r in rows(lab, vm)[-40:]))
         probe.end()
+        wait_for("the end of the hold", lambda: any(      # it lingers until the server has switched
+            r["event"] == "held" and r["name"] == lab.tors[1].name for r in rows(lab, vm)))
         yield lab, vm
 
 
