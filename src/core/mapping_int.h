@@ -12,6 +12,7 @@
 #define NEGS_MAX   16384
 #define PUSH_TRIES 3
 #define HOLDS_MAX  4094 /* of the data plane: their numbers are VLAN tags (K12) */
+#define VN_HOLDS   1024 /* of these, at most so many of one VN: nobody takes them all */
 #define LATE_MAX   1024 /* of these, for VMs that ended and may come up elsewhere (F20) */
 #define SMRS       1024 /* keys asked for within a second because somebody said so */
 
@@ -44,6 +45,7 @@ struct move { /* beside an entry, while its VM is on its way */
     struct timer timer;
 };
 struct mvn {
+    uint32_t n_holds;
     uint32_t vni, head, tail, members, n;
     uint8_t gen, wanted, complete;
     uint8_t watched; /* not wanted, but its members are: mappings are pulled */

@@ -88,6 +88,22 @@ mapping_holds(const struct mapping_table *t, const struct ent *en)
     return m && m->held;
 }
 
+/* Holds are few, and one port can ask for many: a VN has its share, and what only may
+ * come has less. */
+static bool
+hold_room(struct mapping_table *t, const struct ent *en, const struct move *m)
+{
+    const struct mvn *v = vn_at(t, mapping_vn_find(t, en->key.vni));
+    return t->n_holds < (m->late ? LATE_MAX : HOLDS_MAX) && v->n_holds < VN_HOLDS;
+}
+
+static void
+hold_count(struct mapping_table *t, const struct ent *en, int by)
+{
+    t->n_holds += (uint32_t)by;
+    vn_at(t, mapping_vn_find(t, en->key.vni))->n_holds += (uint32_t)by;
+}
+
 /* What no longer concerns the entry goes. Gives the endpoint to drop after the FDB. */
 uint32_t
 mapping_hold_begin(struct edge *e, uint32_t h)
@@ -109,10 +125,9 @@ mapping_hold_begin(struct edge *e, uint32_t h)
         dropped = m->target;
         m->target = 0;
     }
-    if (!m->held && wants_hold(t, en) &&
-        t->n_holds < (m->late ? LATE_MAX : HOLDS_MAX)) {
+    if (!m->held && wants_hold(t, en) && hold_room(t, en, m)) {
         m->held = 1;
-        t->n_holds++;
+        hold_count(t, en, 1);
         mapping_hold_set(e, h);
     }
     return dropped;
@@ -130,7 +145,7 @@ mapping_hold_end(struct edge *e, uint32_t h)
         return;
     if (m->held && !wants_hold(t, en)) {
         m->held = 0;
-        t->n_holds--;
+        hold_count(t, en, -1);
         struct dp_op *op = mapping_op(e, DP_HOLD_DEL);
         op->u.hold.vni = en->key.vni;
         op->u.hold.mac = en->key.mac;

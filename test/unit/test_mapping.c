@@ -787,6 +787,38 @@ test_memory(void **state)
     assert_true(each <= 200);
 }
 
+/* One VN, whoever speaks for it, does not take the holds of the others. */
+static void
+test_share_of_holds(void **state)
+{
+    (void)state;
+    uint32_t n = 0;
+    for (uint32_t i = 1; i <= VN_HOLDS + 100; i++) {
+        mapping_hold(&F.e, VN,
+            &(struct mac){
+                {2, 1, 0, 0, (uint8_t)(i >> 8), (uint8_t)i}
+        },
+            ATT, true);
+        for (uint32_t k = 0; k < F.n; k++)
+            n += F.outs[k].type == EDGE_DP && F.outs[k].u.dp.type == DP_HOLD_SET;
+        F.n = 0;
+    }
+    assert_int_equal(n, VN_HOLDS);
+    struct mac other =
+                   {
+                       {2, 2, 0, 0, 0, 1}
+    },
+               first = {{2, 1, 0, 0, 0, 1}}, last = {{2, 1, 0, 0, 0xff, 0xff}};
+    mapping_hold(&F.e, VN + 1, &other, ATT, true);
+    assert_int_equal(F.n, 1);
+    F.n = 0;
+    mapping_hold(&F.e, VN, &first, ATT, false);
+    F.n = 0;
+    mapping_hold(&F.e, VN, &last, ATT, true);
+    assert_int_equal(F.outs[F.n - 1].u.dp.type, DP_HOLD_SET);
+    F.n = 0;
+}
+
 int
 main(void)
 {
@@ -807,6 +839,7 @@ main(void)
         T(test_push_flood),
         T(test_property_order),
         T(test_property_consistency),
+        T(test_share_of_holds),
         T(test_full),
         T(test_memory),
     };
