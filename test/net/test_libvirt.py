@@ -172,7 +172,7 @@ def dies_when_complete(ml, machine, mark):
     try:
         ml.events[b].expect("completion", status("completed"), mark[b])
         wait_owner(ml, machine, b)
-        assert attached(b, machine)["state"] == "associated"
+        wait_for("the agent's word", lambda: attached(b, machine)["state"] == "associated")
         os.kill(b.qemu_pid(machine), signal.SIGKILL)
     finally:
         os.kill(a.process.pid, signal.SIGCONT)
