@@ -192,13 +192,15 @@ overlay_ingress(struct __sk_buff *skb)
             return send_port(skb, n, false, to->port, to->vid, to->pcp);
         }
     }
-    if (!to || kind != FDB_RELAY) /* D1: knowledge alone is no licence */
+    if (!to || kind != FDB_RELAY) { /* D1: knowledge alone is no licence */
+        sender_tell(skb, &f, key.mac, vtep, DP_EV_ASTRAY);
         return drop(n, DPC_DROP_SPLIT);
+    }
     if (tunnel.tunnel_ttl <= 1) /* D3: the last bound of a relay */
         return drop(n, DPC_DROP_TTL);
     n->c[DPC_RELAYED]++;
     relayed_count(&key);
-    relayed_tell(skb, &f, key.mac, vtep);
+    sender_tell(skb, &f, key.mac, vtep, DP_EV_RELAYED);
     return send_overlay(
         skb, n, c, f.vni, to->vtep, tunnel.tunnel_ttl - 1, tunnel.tunnel_tos);
 }

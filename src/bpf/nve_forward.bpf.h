@@ -242,12 +242,12 @@ relayed_count(const struct nve_fdb_key *key)
 }
 
 /* The sender is to learn where the VM is now (D5); the data plane tells of it about
- * once a second for each (sender, VM), whatever it relays. */
+ * once a second for each (sender, VM), whatever it relays, or drops (F11). */
 static __always_inline void
-relayed_tell(
-    struct __sk_buff *skb, const struct from *f, const __u16 *dst, const __u32 *vtep)
+sender_tell(struct __sk_buff *skb, const struct from *f, const __u16 *dst,
+    const __u32 *vtep, __u16 type)
 {
-    struct nve_ask ask = {.vni = f->vni, .type = DP_EV_RELAYED};
+    struct nve_ask ask = {.vni = f->vni, .type = type};
 
     mac_copy(ask.mac, dst);
     __builtin_memcpy(ask.ip, vtep, 16);

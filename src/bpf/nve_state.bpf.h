@@ -236,7 +236,7 @@ event_send(struct __sk_buff *skb, const struct from *f, const struct nve_ask *as
 {
     struct nve_event *ev;
     __u32 len = skb->len, copy = len;
-    bool head = skb->gso_size || ask->type == DP_EV_RELAYED;
+    bool head = skb->gso_size || ask->type == DP_EV_RELAYED || ask->type == DP_EV_ASTRAY;
 
     if (len > NVE_FRAME_MAX || head) {
         len = NVE_FRAME_MAX + 1;

@@ -641,6 +641,7 @@ arp_event(struct edge *e, const struct dp_event *ev, struct arp_learned *l)
     case DP_EV_LEARN:
     case DP_EV_NATIVE:
     case DP_EV_RELAYED:
+    case DP_EV_ASTRAY:
     case DP_EV_HELD:
     case DP_N_EVENTS:
         break;

@@ -118,6 +118,8 @@ enum dp_event_type {
     DP_EV_NATIVE,                        /* reserved for untagged policies */
     DP_EV_RELAYED,                       /* first frames relayed of (ip = sender's VTEP, vni, dst):
                                           * that NVE is to ask again (D5); rate limited */
+    DP_EV_ASTRAY,                        /* the same of frames that have no place here and no
+                                          * tombstone (F11): dropped, that NVE is to ask */
     DP_EV_HELD,                          /* the hold of (vni, dst) has ended: frames, dropped */
     DP_N_EVENTS
 };

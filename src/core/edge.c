@@ -522,16 +522,31 @@ edge_smr(struct edge *e, uint32_t vni, const struct mac *mac, const struct ip *f
     edge_count(e, EDGEC_QUERIES);
 }
 
+static void
+redirect(struct edge *e, const struct dp_event *ev)
+{
+    struct edge_out *o = edge_emit(e, EDGE_SMR);
+    o->u.smr.vni = ev->vni;
+    o->u.smr.mac = ev->dst;
+    o->u.smr.to = ev->ip;
+}
+
 /* The data plane says so at most once a second per sender and VM. */
 static void
 relayed(struct edge *e, const struct dp_event *ev)
 {
     if (!mapping_relays(e, ev->vni, &ev->dst, &ev->ip))
         return; /* only reserved yet: the authority would say that it is here */
-    struct edge_out *o = edge_emit(e, EDGE_SMR);
-    o->u.smr.vni = ev->vni;
-    o->u.smr.mac = ev->dst;
-    o->u.smr.to = ev->ip;
+    redirect(e, ev);
+}
+
+/* No such VM here, and no licence to relay (D1): whoever sends it has an old mapping
+ * that we have forgotten, or lost in a crash (F11). */
+static void
+astray(struct edge *e, const struct dp_event *ev)
+{
+    if (mapping_astray(e, ev->vni, &ev->dst, &ev->ip))
+        redirect(e, ev);
 }
 
 void
@@ -543,6 +558,8 @@ edge_dp_event(struct edge *e, const struct dp_event *ev, uint64_t now_us)
         attach_learn(e, ev);
     else if (ev->type == DP_EV_RELAYED)
         relayed(e, ev);
+    else if (ev->type == DP_EV_ASTRAY)
+        astray(e, ev);
     else if (arp_event(e, ev, &l) && l.att)
         attach_publish(e, l.att);
     else if (ev->type == DP_EV_MISS_MAC && !mac_is_none(&l.mac))

@@ -90,6 +90,9 @@ bool mapping_target(const struct edge *e, uint32_t vni, const struct mac *mac,
 /* The NVE `from` says that it relays for us: true when somebody is to be asked now (D5). */
 bool mapping_smr(struct edge *e, uint32_t vni, const struct mac *mac, const struct ip *from);
 /* We relay what `from` sends to the key, to an owner that has published: tell it (D5). */
+/* Is the sender known, and nobody of that key here, nor on its way here (F11)? */
+bool mapping_astray(const struct edge *e, uint32_t vni, const struct mac *mac,
+    const struct ip *from);
 bool mapping_relays(const struct edge *e, uint32_t vni, const struct mac *mac,
     const struct ip *from);
 /* One snooped address (K8): true when it was added, the caller registers again. Refused and

@@ -367,3 +367,14 @@ mapping_relays(
     uint8_t both = F_TOMB | F_REMOTE;
     return h && vtep && (ent_at(t, h)->flags & both) == both;
 }
+
+bool
+mapping_astray(
+    const struct edge *e, uint32_t vni, const struct mac *mac, const struct ip *from)
+{
+    const struct mapping_table *t = e->map;
+    uint32_t h = keytab_find(&t->keys, vni, mac);
+    if (!map_find(&t->by_vtep, map_hash(&t->by_vtep, from, sizeof *from), from))
+        return false;
+    return !h || !(ent_at(t, h)->flags & F_LOCAL || mapping_waits(t, ent_at(t, h)));
+}

@@ -107,7 +107,7 @@ on_sample(void *ctx, void *data, size_t size)
     memcpy(ev.dst.b, in->frame, 6);
     memcpy(ev.src.b, in->frame + 6, 6);
     if (ev.type == DP_EV_MISS_IP || ev.type == DP_EV_SNOOP || ev.type == DP_EV_ND ||
-        ev.type == DP_EV_RELAYED)
+        ev.type == DP_EV_RELAYED || ev.type == DP_EV_ASTRAY)
         memcpy(ev.ip.b, in->ip, 16);
     if (in->size <= NVE_FRAME_MAX && sizeof(*in) + in->size <= size) {
         memcpy(frame, in->frame, in->size); /* the ring is read-only here */

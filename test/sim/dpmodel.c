@@ -682,6 +682,7 @@ dp_release(struct world *w, uint32_t nve, uint32_t vni, uint32_t port, uint32_t 
     }
     if (!f || f->kind != FDB_RELAY) {
         drop(w, nve, DPC_DROP_SPLIT, p, size);
+        report(w, nve, DP_EV_ASTRAY, 0, 0, vni, &w->nves[from].vtep, p, size);
         return;
     }
     w->n_relayed++;

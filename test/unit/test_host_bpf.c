@@ -560,6 +560,10 @@ test_overlay(void **state)
     expect_drop(
         overlay_in(&in, VN_F, vtep, 64, 0), DPC_DROP_SPLIT); /* A is in another VN */
     expect_drop(overlay_in(&to_c, VN_S, vtep, 64, 0), DPC_DROP_SPLIT);
+    assert_int_equal(n_events, 1); /* F11: its sender is to ask, once a second */
+    assert_int_equal(events[0].type, DP_EV_ASTRAY);
+    expect_drop(overlay_in(&to_c, VN_S, vtep, 64, 0), DPC_DROP_SPLIT);
+    assert_int_equal(n_events, 0);
     expect_drop(overlay_in(&none, VN_S, vtep, 64, 0), DPC_DROP_SPLIT);
     expect_sent(overlay_in(&relay, VN_S, vtep, 64, 0), DPC_RELAYED);
     assert_int_equal(after.cb[0], 63); /* D3 */

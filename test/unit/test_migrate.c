@@ -918,6 +918,37 @@ test_bum_is_not_relayed_F17(void **state)
 
 /* ---- redirects (D5) ---- */
 
+/* Crash of the old edge after the move: neither relay nor flood, but whoever sends learns. */
+static void
+test_astray_F11(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new();
+    g->n[R].deaf = 1;
+    struct dp_event ev = {
+        .type = DP_EV_ASTRAY, .vni = RIG_VNI, .dst = g->mac, .ip = rig_ip(R)};
+    edge_dp_event(g->n[L].e, &ev, g->now);
+    rig_run(g);
+    assert_int_equal(g->n[L].n_smrs, 0); /* it is here */
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
+    edge_dp_event(g->n[M].e, &ev, g->now);
+    rig_run(g);
+    assert_int_equal(g->n[M].n_smrs, 0); /* it is on its way here */
+    rig_pause(g);
+    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
+    uint32_t asked = g->n[R].n_queries;
+    edge_dp_event(g->n[L].e, &ev, g->now);
+    rig_run(g);
+    assert_int_equal(g->n[L].n_smrs, 1);
+    assert_int_equal(g->n[R].n_queries, asked + 1);
+    ev.ip = ip_v4(0x0a0000ff); /* nobody's endpoint */
+    edge_dp_event(g->n[L].e, &ev, g->now);
+    rig_run(g);
+    assert_int_equal(g->n[L].n_smrs, 1);
+    rig_free(g);
+}
+
 static void
 test_redirect_D5(void **state)
 {
@@ -1047,6 +1078,7 @@ main(void)
         cmocka_unit_test(test_both_on_one_nve_F15),
         cmocka_unit_test(test_tag_drains_F16),
         cmocka_unit_test(test_bum_is_not_relayed_F17),
+        cmocka_unit_test(test_astray_F11),
         cmocka_unit_test(test_redirect_D5),
         cmocka_unit_test(test_restart_at_every_step_K7),
     };
