@@ -509,8 +509,9 @@ entry_unreserve(struct edge *e, uint32_t h)
             .epoch = EPOCH_RESERVED};
 }
 
-/* E7: called only after the data plane has it. Without an authority there is nobody to
- * tell; without a session attach_session does it when one is up. */
+/* E7: only what the data plane has; of a claim on its way there, what stood before (a
+ * new session, a new address). Without an authority there is nobody to tell; without a
+ * session attach_session does it when one is up. */
 void
 entry_publish(struct edge *e, uint32_t h, bool refresh)
 {
@@ -531,6 +532,12 @@ entry_publish(struct edge *e, uint32_t h, bool refresh)
     if (!e->session_up)
         return;
     bool want = n->flags & ENTRY_WANT;
+    const struct held *was = txn_before(e, h);
+    if (was) {
+        want = was->want;
+        rec.epoch = was->epoch;
+        rec.migration_id = was->migration_id;
+    }
     if (want)
         rec.epoch--; /* what is known; ours is provisional until granted */
     if (!(n->flags & ENTRY_LEARNED)) /* frames are no proof of whose they are (K18) */

@@ -83,7 +83,7 @@ struct vap {
 };
 enum txn_phase { TXN_QUEUED, TXN_LOOKUP, TXN_INSTALL, TXN_PUBLISH, TXN_JOURNAL,
     TXN_REMOTE };                        /* REMOTE: done here, only the answer waits */
-struct held {                            /* the number of a residence before a claim by number */
+struct held {                            /* the number of a residence before a claim */
     uint32_t entry;
     uint8_t want;
     uint64_t epoch, migration_id;
@@ -97,7 +97,7 @@ struct txn {                             /* a request under way */
     int dp_status, reg_status;
     struct timer timer;
     uint64_t epoch, migration_id;        /* the claim's, when it was carried or reserved */
-    struct held *held;                   /* for undo; n_held of them */
+    struct held *held;                   /* n_held of them */
     uint32_t n_held;
     struct ip holder;                    /* with -EADDRINUSE: which NVE has the MAC */
     uint32_t taken;                      /* ... of this entry */
@@ -199,6 +199,8 @@ void txn_begin(struct edge *e, uint32_t txn);                /* after the step *
 void txn_advance(struct edge *e, uint32_t txn);
 void txn_timer(struct edge *e, uint32_t txn);
 void txn_done(struct edge *e, uint32_t txn);                 /* ok: answers, now or when confirmed */
+/* What a claim of h that the data plane does not have yet stands over; else NULL (E7). */
+const struct held *txn_before(const struct edge *e, uint32_t h);
 bool txn_waits_remote(const struct edge *e, uint32_t txn);
 void txn_remote_end(struct edge *e, uint32_t txn);           /* answers as things stand */
 

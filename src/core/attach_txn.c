@@ -38,7 +38,8 @@ fail_with(struct txn *x, int status)
         x->dp_status = status;
 }
 
-/* What stands in the mapping until the number is accepted, should it be refused. */
+/* What stands until the data plane has the claim, and stands again should its number be
+ * refused. */
 static void
 hold(struct txn *x, uint32_t holder, const struct entry *o,
     const struct mapping_rec *known)
@@ -48,6 +49,18 @@ hold(struct txn *x, uint32_t holder, const struct entry *o,
         .want = !!(o->flags & ENTRY_WANT),
         .epoch = known->epoch,
         .migration_id = known->migration_id};
+}
+
+/* Others may still be relayed to from here, so the claim is not theirs to know yet. */
+const struct held *
+txn_before(const struct edge *e, uint32_t h)
+{
+    uint32_t txn = att_at(e, entry_at(e, h)->att)->txn;
+    const struct txn *x = txn ? txn_at(e, txn) : NULL;
+    for (uint32_t i = 0; x && x->phase == TXN_INSTALL && i < x->n_held; i++)
+        if (x->held[i].entry == h)
+            return &x->held[i];
+    return NULL;
 }
 
 /* A claim by number if one was carried or reserved; else as held, to be granted (K4). A
@@ -62,7 +75,7 @@ claim(struct edge *e, uint32_t txn, uint32_t h)
     struct mapping_rec known;
     mapping_find(e, n->vni, &n->mac, NULL, &known, &holder);
     bool ours = holder && entry_at(e, holder)->att == n->att;
-    if (holder && epoch)
+    if (holder)
         hold(x, holder, entry_at(e, holder), &known);
     n->flags &= (uint16_t)~ENTRY_WANT;
     bool armed = x->from_flags & (ATT_ARMED | ATT_HOLD); /* a target may be told: E2 */
@@ -256,6 +269,7 @@ undo(struct edge *e, uint32_t txn)
      * again; and its tombstone went when the request began. */
     bool tell = x->phase == TXN_JOURNAL || x->from == ATT_TERM;
     uint8_t action;
+    x->phase = TXN_QUEUED; /* nothing of it counts any more */
     att_step(e, x->att, undo_event(x->from), &action);
     a->prev = x->from_prev;
     a->flags = x->from_flags;
@@ -285,7 +299,6 @@ undo(struct edge *e, uint32_t txn)
     att_move(e, x->att);
     learn_check(e, x->att);
     learn_active(e, x->att, active, 0);
-    x->phase = TXN_QUEUED; /* nothing of it counts any more */
     if (tell)
         att_journal(e, x->att, 0);
 }
@@ -696,16 +709,26 @@ behind(const struct edge *e, uint32_t h, uint64_t epoch)
     return entry_resident(e, h) && mapping_epoch(e, n->vni, &n->mac) < epoch;
 }
 
+/* The answer is to what stood before: the claim is still to ask for its number. */
+static bool
+said_again(const struct edge *e, uint32_t h)
+{
+    const struct held *was = txn_before(e, h);
+    return was && !was->want;
+}
+
 /* Every number granted is kept, and told to the journal where no answer waits for it.
  */
 static void
 granted(struct edge *e, uint32_t h, uint64_t epoch, uint64_t migration_id)
 {
     struct entry *n = entry_at(e, h);
-    bool asked = n->flags & ENTRY_WANT || (n->asked && !entry_resident(e, h));
+    bool again = said_again(e, h);
+    bool asked =
+        !again && (n->flags & ENTRY_WANT || (n->asked && !entry_resident(e, h)));
     bool want = asked && epoch && !overtaken(e, h);
     n->asked = 0;
-    if (epoch)
+    if (epoch && !again)
         n->flags &= (uint16_t)~ENTRY_WANT;
     bool back = want && !entry_resident(e, h);
     if (want || behind(e, h, epoch))
@@ -742,7 +765,7 @@ attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
         n->reg = 0;
         if (status)
             n->asked = 0;
-        if (n->resv == 0 && n->flags & ENTRY_WANT && status == 0)
+        if (n->resv == 0 && n->flags & ENTRY_WANT && status == 0 && !said_again(e, h))
             n->unsure = 0; /* what is granted now is above it */
     }
     if (!late)
