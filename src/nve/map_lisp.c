@@ -195,6 +195,7 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
         log_note("map", "authority=%s connected", ev->id);
         m->since_us = now;
         m->end_due = true;
+        lisp_pull_again(m->pull);
         edge_session(e, true, now);
         break;
     case LISP_SEV_DOWN:

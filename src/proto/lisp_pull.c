@@ -30,6 +30,7 @@ struct question {
     struct lisp_eid eid;
     uint64_t nonce, last_us, pause_us;
     uint32_t tries; /* packets sent; 0 = answered, the place is kept for a second */
+    bool again;     /* once more when that second is over */
     struct timer timer;
 };
 struct smr_slot {
@@ -223,6 +224,19 @@ ask(struct lisp_pull *p, uint32_t handle, uint64_t now_us)
     q->pause_us = q->pause_us * 2 < BACKOFF_MAX_US ? q->pause_us * 2 : BACKOFF_MAX_US;
 }
 
+/* With a new nonce: an answer to what went before is none to this. */
+static void
+renew(struct lisp_pull *p, uint32_t handle)
+{
+    struct question *q = pool_at(&p->pool, handle);
+    map_del(&p->by_nonce, map_hash(&p->by_nonce, &q->nonce, sizeof q->nonce), handle);
+    q->nonce = nonce_new(p);
+    map_add(&p->by_nonce, map_hash(&p->by_nonce, &q->nonce, sizeof q->nonce), handle);
+    q->pause_us = p->conf.settings[LISP_PULL_RETRY_US];
+    q->tries = 0;
+    q->again = false;
+}
+
 static void
 forget(struct lisp_pull *p, uint32_t handle)
 {
@@ -275,6 +289,13 @@ lisp_pull_request(struct lisp_pull *p, const struct lisp_eid *eid, uint64_t now_
 }
 
 void
+lisp_pull_again(struct lisp_pull *p)
+{
+    for (uint32_t it = 0, handle; (handle = map_each(&p->by_eid, &it));)
+        ((struct question *)pool_at(&p->pool, handle))->again = true;
+}
+
+void
 lisp_pull_cancel(struct lisp_pull *p, const struct lisp_eid *eid)
 {
     uint32_t handle = map_find(&p->by_eid, eid_hash(&p->by_eid, eid, NULL), eid);
@@ -296,6 +317,12 @@ lisp_pull_tick(struct lisp_pull *p, uint64_t now_us)
         struct question *q = pool_at(&p->pool, handle);
         if (q->tries && q->tries < p->conf.settings[LISP_PULL_TRIES]) {
             p->counters[LISP_PC_RETRIES]++;
+            ask(p, handle, now_us);
+            continue;
+        }
+        if (q->again && !q->tries) {
+            renew(p, handle);
+            p->counters[LISP_PC_ASKED]++;
             ask(p, handle, now_us);
             continue;
         }

@@ -64,6 +64,9 @@ bool lisp_pull_output(struct lisp_pull *p, struct lisp_pull_out *out);
 
 enum lisp_pull_verdict lisp_pull_request(struct lisp_pull *p, const struct lisp_eid *eid,
     uint64_t now_us);
+/* The authority knows us again, and of nothing that was asked before (K8): what was asked in
+ * the last second, or is open, is asked once more, no sooner than it may be. */
+void lisp_pull_again(struct lisp_pull *p);
 void lisp_pull_cancel(struct lisp_pull *p, const struct lisp_eid *eid);  /* known by now */
 void lisp_pull_input(struct lisp_pull *p, const struct ip *from, uint16_t port,
     const uint8_t *bytes, size_t n, uint64_t now_us);

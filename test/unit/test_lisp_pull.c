@@ -113,6 +113,49 @@ asks(void **state)
     lisp_pull_free(p);
 }
 
+/* Asked before the authority knew us (K8): the answer counts, and once more it is
+ * asked. */
+static void
+asks_again(void **state)
+{
+    (void)state;
+    struct lisp_pull *p = pull_new(0);
+    struct ip ip = ip_v4(0x0a010203), other = ip_v4(0x0a010204);
+    struct lisp_eid eid = lisp_eid_ip(7, &ip), done = lisp_eid_ip(7, &other);
+    uint64_t now = 5 * SEC;
+    lisp_pull_request(p, &done, now); /* answered before the session, one after it */
+    struct lisp_request m = question_out(p);
+    answer(p, m.nonce, &done, true);
+    next(p, LISP_POUT_ANSWER);
+    lisp_pull_request(p, &eid, now + 10);
+    m = question_out(p);
+    lisp_pull_again(p);
+    assert_int_equal(lisp_pull_request(p, &done, now + 20), LISP_PULL_LIMITED);
+    answer(p, m.nonce, &eid, true);
+    next(p, LISP_POUT_ANSWER);
+    none(p);
+    lisp_pull_tick(p, now + SEC - 1); /* no sooner than a second after */
+    none(p);
+    lisp_pull_tick(p, now + SEC + 9);
+    struct lisp_request first = question_out(p);
+    assert_true(lisp_eid_equal(&first.eids[0], &done));
+    none(p);
+    lisp_pull_tick(p, now + SEC + 10);
+    struct lisp_request second = question_out(p);
+    assert_true(lisp_eid_equal(&second.eids[0], &eid));
+    assert_true(second.nonce != m.nonce);
+    answer(p, m.nonce, &eid, true); /* that was to the other question */
+    none(p);
+    answer(p, first.nonce, &done, true);
+    next(p, LISP_POUT_ANSWER);
+    answer(p, second.nonce, &eid, false);
+    next(p, LISP_POUT_NEGATIVE);
+    lisp_pull_tick(p, now + 3 * SEC);
+    none(p); /* once */
+    assert_int_equal(lisp_pull_deadline(p), TIMER_NEVER);
+    lisp_pull_free(p);
+}
+
 static void
 repeats(void **state)
 {
@@ -332,7 +375,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(asks),
-        cmocka_unit_test(repeats), cmocka_unit_test(bounded), cmocka_unit_test(answers),
-        cmocka_unit_test(smrs), cmocka_unit_test(junk)};
+        cmocka_unit_test(asks_again), cmocka_unit_test(repeats),
+        cmocka_unit_test(bounded), cmocka_unit_test(answers), cmocka_unit_test(smrs),
+        cmocka_unit_test(junk)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
