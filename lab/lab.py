@@ -147,7 +147,7 @@ class Wire:
 def program(name):
     """Path of one of our programs in the build directory."""
     folder = {"berth-nve": "src/nve", "berth-tes": "src/tes", "berth-nva": "src/nva",
-              "berth": "src/cli", "vnic": "lab", "probe": "lab"}[name]
+              "berth": "src/cli", "vnic": "lab", "probe": "lab", "sim": "test/sim"}[name]
     return os.path.join(BUILD, folder, name)
 
 

@@ -39,6 +39,8 @@ GROUPS = {
                   "migration_tcp_retransmitted", "migration_relearn_lost"],
     "authority": ["map_requests_per_s", "map_requests_per_cpu_s",
                   "map_registrations_per_s"],
+    "sim": ["sim_steps_per_s", "sim_seeds_per_s", "sim_nves", "sim_nves_steps_per_s",
+            "sim_nves_memory"],
     "guest": ["migration_vm_lost_beyond_pause", "migration_vm_dup", "migration_vm_early",
               "migration_vm_unanswered", "migration_vm_broken",
               "migration_vm_lost_p50", "migration_vm_pause_ms_p50"],
