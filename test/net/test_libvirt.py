@@ -187,6 +187,9 @@ def failed(ml, machine, dies):
         ml.events[b].expect("the target", lambda e: e.get("event") == "STARTED", mark[b])
         dies(ml, machine, mark)
         wait_owner(ml, machine, a, above=epoch)      # E2: a target was told
+        wait_for("every edge to know", lambda: all(
+            {m["owner"] for m in tor.daemon.rows("show mappings", mac=machine.mac)}
+            <= {a.server.nve.vtep} for tor in ml.lab.tors))
         back_ns = time.monotonic_ns()
         ended(process)
     wait_for("the target to forget it", lambda: attached(b, machine) is None, 20)
@@ -194,8 +197,8 @@ def failed(ml, machine, dies):
         return False
     pause = hv.Pause(ml.events[a], ml.events[a], (mark[a], mark[a]))
     print(f"pause {pause.ms:.1f} ms, lost {w.out['lost']} of {w.out['sent']}")
-    # what went to the target until the old edge heard of the failure is lost with it, and
-    # so is what the machine said until then
+    # what went to the target until the edges heard of the failure is lost with it, and so
+    # is what the machine said until then
     assert pause.beyond(w.out["lost_at"], w.taps, back_ns) == [], (w.out, pause.ms)
     assert back_ns - pause.resume_ns < 1_000_000_000
     assert attached(a, machine)["state"] == "associated"
