@@ -267,6 +267,10 @@ make_odd(struct maker *m)
             s->ops[s->n_ops - 1].c = (uint32_t)rnd(&m->rng, 1000);
         } else if (dice < 70) {
             add(m, at, V_PAUSED, vm, server);
+        } else if (dice < 76) { /* begun again before its end is answered */
+            static const uint8_t begins[] = {V_ASSOC, V_PRE, V_IMMP, V_IMMA, V_PAUSED};
+            add(m, at, V_TERM, vm, server);
+            add(m, at + rnd(&m->rng, 2 * MS), begins[rnd(&m->rng, 5)], vm, server);
         } else if (dice < 88) {
             add(m, at, (uint8_t)rnd(&m->rng, V_IMMA + 1), vm, server);
         } else if (dice < 90) {
