@@ -20,22 +20,11 @@ static const char *const words[TRACE_N] = {
     TRACE_EVENTS_TABLE(X)
 #undef X
 };
-static const char *const helps[TRACE_N] = {
-#define X(sym, word, help) [TRACE_##sym] = help,
-    TRACE_EVENTS_TABLE(X)
-#undef X
-};
 
 const char *
 trace_word(uint8_t what)
 {
     return what < TRACE_N ? words[what] : "?";
-}
-
-const char *
-trace_help(uint8_t what)
-{
-    return what < TRACE_N ? helps[what] : "?";
 }
 
 struct trace *

@@ -83,5 +83,4 @@ json_t *trace_row_of(const struct trace *t, const struct ctl_reader *r,
 const struct trace_event *trace_ref(
     const struct trace *t, uint32_t ref, uint32_t among);
 const char *trace_word(uint8_t what);
-const char *trace_help(uint8_t what);
 #endif
