@@ -2,10 +2,11 @@
 /* The simulator: whole NVEs, agents, plain stations and an authority in one process
  * under virtual time, everything drawn from one seed. world.c owns time and the queue
  * of events; net.c is wires, streams and datagrams with their faults; dpmodel.c carries
- * out struct dp_op as core/dp.h says and forwards frames; nodes.c and servers.c run the
- * nodes and keep what survives their crashes; work.c makes and reads the list of
- * operations; drive.c moves VMs as a hypervisor does; flight.c knows every frame;
- * cover.c counts what was reached; props.c asserts. Nothing here reads a clock. */
+ * out struct dp_op as core/dp.h says and forwards frames; nodes.c, authority.c and
+ * servers.c run the nodes and keep what survives their crashes, record.c repeats one;
+ * work.c makes and reads the list of operations; drive.c moves VMs as a hypervisor
+ * does; flight.c knows every frame; cover.c counts what was reached; props.c asserts.
+ * Nothing here reads a clock. */
 #ifndef BERTH_TEST_SIM_H
 #define BERTH_TEST_SIM_H
 #include "base/fsm.h"
@@ -319,7 +320,7 @@ uint64_t hash_octets(uint64_t h, const void *p, size_t size);
 uint64_t rnd(struct rng *r, uint64_t below);            /* 0 .. below-1; below 0: 0 */
 void world_advance(struct world *w, uint64_t until_us); /* runs events until then */
 
-/* nodes.c */
+/* nodes.c, authority.c, record.c */
 void nve_make(struct world *w, uint32_t i);
 void nve_boot(struct world *w, uint32_t i);
 void nve_crash(struct world *w, uint32_t i, uint64_t down_us);
