@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Servers: one uplink each, with Berth's agent, or a plain VDP station as lldpad is
- * one, or somebody hostile; and the VMs, which send and take frames and answer ARP. A
- * frame carries what it is (VN of its sender, a number) behind its headers, so that
- * whoever sees it can tell when it is in the wrong place. */
-#include "sim.h"
-#include "wire/arp.h"
-#include "wire/eth.h"
+/* Servers: one uplink each, with Berth's agent, or a plain VDP station (station.c), or
+ * somebody hostile: what each does with its VMs' frames, and what it waits for. */
+#include "servers.h"
 #include <jansson.h>
 #include <stdlib.h>
 
-#define MAGIC   0x4253494du
 #define ASK_MAX (20 * SEC) /* an agent answers, or says that nobody did */
 
-static void
+void
 server_wake(struct world *w, uint32_t i, uint64_t deadline)
 {
     struct server *s = &w->servers[i];
@@ -47,7 +42,7 @@ server_att(struct world *w, uint32_t i, uint32_t vm, bool make)
     return a;
 }
 
-static void
+void
 att_set(struct world *w, uint32_t i, uint32_t vm, uint32_t vid, bool pass)
 {
     struct attachment *a = server_att(w, i, vm, true);
@@ -56,7 +51,7 @@ att_set(struct world *w, uint32_t i, uint32_t vm, uint32_t vid, bool pass)
     a->pass = pass;
 }
 
-static void
+void
 att_clear(struct world *w, uint32_t i, uint32_t vm)
 {
     struct attachment *a = server_att(w, i, vm, false);
@@ -68,7 +63,7 @@ att_clear(struct world *w, uint32_t i, uint32_t vm)
 
 /* ---- requests and their answers ---- */
 
-static struct ask *
+struct ask *
 ask_new(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
 {
     struct server *s = &w->servers[i];
@@ -86,7 +81,7 @@ ask_new(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
     return a;
 }
 
-static struct ask *
+struct ask *
 ask_find(struct server *s, uint64_t id)
 {
     for (uint32_t k = 0; k < s->n_asks; k++)
@@ -107,7 +102,7 @@ asks_check(struct world *w, uint32_t i)
                 (unsigned long long)s->asks[k].at_us);
 }
 
-static void
+void
 asked(struct world *w, uint32_t i, struct ask *a, bool ok, bool unpublished,
     const char *why)
 {
@@ -351,192 +346,6 @@ tes_boot(struct world *w, uint32_t i)
         s->atts[k].used &= s->atts[k].named;
 }
 
-/* ---- a plain station ---- */
-
-static uint32_t
-vm_of_id(struct world *w, const struct vsiid *id)
-{
-    uint32_t k;
-    memcpy(&k, id->b + 12, 4);
-    return k < w->sc->vms ? k : 0;
-}
-
-static void
-plain_result(struct world *w, uint32_t i, const struct vdp_station_out *o)
-{
-    struct server *s = &w->servers[i];
-    uint32_t vm = vm_of_id(w, &o->key.id);
-    struct ask *a = ask_find(s, o->cookie);
-    sim_hash_u64(w, (uint64_t)o->event << 32 | o->code << 16 | vm);
-    switch (o->event) {
-    case VDP_STATION_FRAME:
-        break;
-    case VDP_STATION_RESULT:
-        if (o->type == VDP_DEASSOC)
-            att_clear(w, i, vm);
-        else if (o->code == VDP_CODE_OK && o->n_entries)
-            att_set(w, i, vm, o->entries[0].vid, o->type == VDP_ASSOC);
-        else if (o->code && !o->keep)
-            att_clear(w, i, vm);
-        if (a)
-            asked(w, i, a, o->code == VDP_CODE_OK,
-                o->has_berth && o->berth.flags & BERTH_FLAG_UNPUBLISHED,
-                vdp_code_str(o->code));
-        else if (o->type != VDP_DEASSOC)
-            TRACE(w, "server=%u vm=%u: result again, code %u", i, vm, o->code);
-        break;
-    case VDP_STATION_TIMEOUT:
-    case VDP_STATION_SUPERSEDED:
-        if (a)
-            asked(w, i, a, false, false,
-                o->event == VDP_STATION_TIMEOUT ? "timeout" : "superseded");
-        if (o->event == VDP_STATION_TIMEOUT)
-            att_clear(w, i, vm);
-        break;
-    case VDP_STATION_LOST:
-    case VDP_STATION_DEASSOC:
-        att_clear(w, i, vm);
-        if (a)
-            asked(w, i, a, false, false, "lost");
-        break;
-    }
-}
-
-static void
-plain_pump(struct world *w, uint32_t i)
-{
-    struct server *s = &w->servers[i];
-    struct vdp_station_out o;
-    struct lldp_evb_out l;
-    if (!s->alive || w->failed)
-        return;
-    while (lldp_evb_output(s->lldp, w->now, &l)) {
-        if (l.event == LLDP_EVB_FRAME) {
-            sim_hash(w, l.frame, l.frame_size);
-            net_link(w, i, true, l.frame, (uint32_t)l.frame_size);
-        } else {
-            vdp_station_set_peer(
-                s->station, &l.state.timers, l.state.berth, l.restarted, w->now);
-        }
-    }
-    while (vdp_station_output(s->station, w->now, &o)) {
-        if (o.event == VDP_STATION_FRAME) {
-            sim_hash(w, o.frame, o.frame_size);
-            if (o.frame_size < sizeof(s->sample)) {
-                memcpy(s->sample, o.frame, o.frame_size);
-                s->sample_size = (uint32_t)o.frame_size;
-            }
-            net_link(w, i, true, o.frame, (uint32_t)o.frame_size);
-        } else {
-            plain_result(w, i, &o);
-        }
-    }
-    uint64_t a = vdp_station_deadline(s->station), b = lldp_evb_deadline(s->lldp);
-    server_wake(w, i, a < b ? a : b);
-}
-
-static void
-plain_boot(struct world *w, uint32_t i)
-{
-    struct server *s = &w->servers[i];
-    struct vdp_station_conf sc = vdp_station_defaults(&s->mac);
-    struct lldp_evb_conf lc = lldp_evb_defaults(LLDP_EVB_STATION, &s->mac);
-    sc.timers = lc.timers = (struct evb_timers){
-        .retries = 3, .rte = 8, .rwd = 15, .rka = (uint8_t)w->sc->rka};
-    sc.tries = 2;
-    sc.max_vsis = 1024;
-    sc.seed = w->sc->seed * 13 + i + s->inc * 1000;
-    lc.group_ids = true;
-    lc.hello = false;
-    s->station = vdp_station_new(&sc, w->now);
-    s->lldp = lldp_evb_new(&lc, w->now);
-    lldp_evb_set_carrier(s->lldp, s->up, w->now);
-    plain_pump(w, i);
-}
-
-static void
-plain_ask(struct world *w, uint32_t i, uint32_t vm, uint8_t verb)
-{
-    struct server *s = &w->servers[i];
-    struct vm *v = &w->vms[vm];
-    struct vdp_entry e = {.group = vni_of(v->vn), .mac = v->mac};
-    struct vdp_station_request r = {
-        .key = {.id = v->id, .type_version = 1},
-        .n_entries = 1,
-        .entries = &e,
-        .filter_format = VDP_FILTER_GROUP_MAC
-    };
-    struct ask *a;
-    if (verb == V_EMIGP || verb == V_EMIGC || verb == V_EMIGH || verb == V_SUSPEND ||
-        verb == V_RESUME || verb == V_PAUSED)
-        return; /* it has no words for them */
-    if (verb == V_TERM && !server_att(w, i, vm, false))
-        return;
-    r.type = verb == V_TERM                    ? VDP_DEASSOC
-             : verb == V_PRE || verb == V_IMMP ? VDP_PREASSOC
-                                               : VDP_ASSOC;
-    r.m = verb == V_IMMP || verb == V_IMMA;
-    if (v->wild)
-        r.filter_format = VDP_FILTER_GROUP;
-    else if (vm % 2) { /* the VN by its VSI type (K2) */
-        r.filter_format = VDP_FILTER_MAC;
-        r.key.type_id = v->vn + 1;
-        e.group = 0;
-    }
-    if (r.filter_format == VDP_FILTER_GROUP)
-        memset(&e.mac, 0, sizeof(e.mac));
-    a = ask_new(w, i, vm, verb);
-    r.cookie = a->id;
-    if (!vdp_station_request(s->station, &r, w->now))
-        asked(w, i, ask_find(s, r.cookie), false, false, "the station refuses");
-    else if (r.type != VDP_DEASSOC)
-        server_att(w, i, vm, true);
-    else
-        att_clear(w, i, vm);
-    plain_pump(w, i);
-}
-
-/* Any operation of Berth's own TLV, without an agent that knows better. */
-void
-server_raw(struct world *w, uint32_t i, uint32_t vm, uint32_t how)
-{
-    static const struct {
-        uint8_t op, phase;
-    } ops[] = {
-        {BERTH_OP_PREASSOC,  0                  },
-        {BERTH_OP_ASSOC,     0                  },
-        {BERTH_OP_SUSPEND,   0                  },
-        {BERTH_OP_RESUME,    0                  },
-        {BERTH_OP_EMIGRATE,  BERTH_PHASE_PREPARE},
-        {BERTH_OP_EMIGRATE,  BERTH_PHASE_COMMIT },
-        {BERTH_OP_EMIGRATE,  BERTH_PHASE_HOLD   },
-        {BERTH_OP_IMMIGRATE, BERTH_PHASE_PRE    },
-        {BERTH_OP_IMMIGRATE, BERTH_PHASE_ASSO   },
-        {BERTH_OP_TERMINATE, 0                  },
-        {BERTH_OP_KEEPALIVE, 0                  },
-    };
-    struct server *s = &w->servers[i];
-    struct vm *v = &w->vms[vm];
-    struct vdp_entry e = {.group = vni_of(v->vn), .mac = v->mac};
-    uint32_t k = how % (sizeof(ops) / sizeof(ops[0]));
-    struct vdp_station_request r = {
-        .key = {.id = v->id, .type_version = 1},
-        .n_entries = 1,
-        .entries = &e,
-        .filter_format = VDP_FILTER_GROUP_MAC,
-        .has_berth = true
-    };
-    if (s->kind != SERVER_PLAIN || !s->alive ||
-        !vdp_station_op(&r, ops[k].op, ops[k].phase))
-        return;
-    if (how / 16 % 5 == 1) {
-        r.berth.epoch = 1 + how / 100;
-        r.berth.migration = 7;
-    }
-    vdp_station_request(s->station, &r, w->now);
-    plain_pump(w, i);
-}
-
 /* ---- servers ---- */
 
 void
@@ -769,210 +578,4 @@ server_event(struct world *w, struct event *e)
             server_link(w, e->node, true);
         break;
     }
-}
-
-/* ---- frames of VMs ---- */
-
-static void
-put_u32(uint8_t *p, uint32_t v)
-{
-    p[0] = (uint8_t)(v >> 24);
-    p[1] = (uint8_t)(v >> 16);
-    p[2] = (uint8_t)(v >> 8);
-    p[3] = (uint8_t)v;
-}
-
-static uint32_t
-get_u32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-bool
-frame_truth(const uint8_t *p, uint32_t size, uint32_t *vn, uint32_t *seq)
-{
-    uint32_t at = size >= 14 && p[12] == 8 && p[13] == 6 ? 42 : 14;
-    if (size < at + 12 || get_u32(p + at) != MAGIC)
-        return false;
-    *vn = get_u32(p + at + 4);
-    *seq = get_u32(p + at + 8);
-    return true;
-}
-
-static void
-mark(uint8_t *p, uint32_t vn, uint32_t seq)
-{
-    put_u32(p, MAGIC);
-    put_u32(p + 4, vn);
-    put_u32(p + 8, seq);
-}
-
-uint32_t
-frame_make(
-    uint8_t *p, const struct mac *dst, const struct mac *src, uint32_t vn, uint32_t seq)
-{
-    memset(p, 0, 60);
-    memcpy(p, dst->b, 6);
-    memcpy(p + 6, src->b, 6);
-    p[12] = 0x08; /* IPv4 by name only */
-    mark(p + 14, vn, seq);
-    return 60;
-}
-
-static uint32_t
-arp_make(uint8_t *p, uint8_t op, const struct mac *dst, const struct vm *from,
-    const struct mac *tmac, const struct ip *tip, uint32_t seq)
-{
-    struct wr o = wr_of(p, 64);
-    struct arp a = {.op = op,
-        .sender_mac = from->mac,
-        .target_mac = *tmac,
-        .sender_ip = from->ip,
-        .target_ip = *tip};
-    memset(p, 0, 64);
-    eth_encode(&o, &(struct eth){.dst = *dst, .src = from->mac, .type = ETH_TYPE_ARP});
-    arp_encode(&o, &a);
-    mark(p + 42, from->vn, seq);
-    return 60;
-}
-
-static void
-server_send(struct world *w, uint32_t i, uint32_t vid, const uint8_t *p, uint32_t size)
-{
-    struct server *s = &w->servers[i];
-    if (!s->up || (!w->calm && rng_chance(&w->net, w->sc->loss))) {
-        flight_lost(w, LOST_NET, s->nve, 0, p, size);
-        return;
-    }
-    uint64_t at = w->now + net_delay(w);
-    if (at < s->up_last)
-        at = s->up_last;
-    s->up_last = at;
-    struct event *e = world_push_octets(w, EV_DATA_NVE, at, s->nve, 0, p, size);
-    e->a = s->port;
-    e->b = vid;
-    e->c = i;
-}
-
-/* From where the VM runs. The number of the frame, or 0: it could not leave. */
-uint32_t
-guest_send(struct world *w, uint32_t vm, uint32_t to, enum frame_kind kind)
-{
-    struct vm *v = &w->vms[vm], *t = &w->vms[to];
-    static const struct mac all =
-                                {
-                                    {255, 255, 255, 255, 255, 255}
-    },
-                            none;
-    struct attachment *a = v->run ? server_att(w, v->run - 1, vm, false) : NULL;
-    uint32_t seq, size = 0;
-    uint8_t p[64];
-    if (!a || !a->pass || !a->vid)
-        return 0;
-    seq = ++w->frame_seq;
-    switch (kind) {
-    case FRAME_UNICAST:
-        size = frame_make(p, &t->mac, &v->mac, v->vn, seq);
-        if (t->vn == v->vn && vm != to)
-            flight_sent(w, seq, vm, to);
-        break;
-    case FRAME_BROADCAST:
-        size = frame_make(p, &all, &v->mac, v->vn, seq);
-        break;
-    case FRAME_ARP:
-        size = arp_make(p, ARP_REQUEST, &all, v, &none, &t->ip, seq);
-        break;
-    case FRAME_GARP:
-        size = arp_make(p, ARP_REQUEST, &all, v, &none, &v->ip, seq);
-        break;
-    }
-    TRACE(
-        w, "vm=%u sends frame %u kind %u to vm=%u, tag %u", vm, seq, kind, to, a->vid);
-    server_send(w, v->run - 1, a->vid, p, size);
-    return seq;
-}
-
-/* It stands still here, or is about to run here: its vNIC has a queue. Else it is not
- * here any more: a late frame. */
-static void
-vm_sleeps(struct world *w, uint32_t i, uint32_t vm, uint32_t vid, const uint8_t *p,
-    uint32_t size)
-{
-    struct vm *v = &w->vms[vm];
-    if (p[0] & 1 || size > sizeof(v->wait->p))
-        return;
-    if (!(v->here == i + 1 || mover_comes(w, vm, i)) || v->n_wait >= SLEEP_MAX) {
-        TRACE(w, "vm=%u is not at server=%u: a frame is lost", vm, i);
-        flight_lost(w, LOST_ASLEEP, w->servers[i].nve, i, p, size);
-        return;
-    }
-    TRACE(w, "vm=%u does not run at server=%u: a frame waits", vm, i);
-    if (v->n_wait == v->cap_wait) {
-        v->cap_wait = v->cap_wait ? v->cap_wait * 2 : 16;
-        v->wait = mem_grow(v->wait, v->cap_wait * sizeof(*v->wait));
-    }
-    struct waiting *q = &v->wait[v->n_wait++];
-    *q = (struct waiting){.server = i, .vid = vid, .size = size};
-    memcpy(q->p, p, size);
-}
-
-static void
-vm_takes(struct world *w, uint32_t i, uint32_t vm, uint32_t vid, const uint8_t *p,
-    uint32_t size)
-{
-    struct vm *v = &w->vms[vm];
-    uint32_t vn, seq = 0;
-    struct rd r = rd_of(p, size);
-    struct eth eth;
-    struct arp arp;
-    if (frame_truth(p, size, &vn, &seq) && vn != v->vn) {
-        sim_fail(w, "P5", "server=%u vm=%u of vn=%u takes frame %u of vn=%d by tag %u",
-            i, vm, v->vn, seq, (int)vn, vid);
-        return;
-    }
-    if (v->run != i + 1) {
-        vm_sleeps(w, i, vm, vid, p, size);
-        return;
-    }
-    w->n_delivered++;
-    TRACE(w, "vm=%u takes frame %u", vm, seq);
-    if (!eth_decode(&r, &eth) || eth.type != ETH_TYPE_ARP || !arp_decode(&r, &arp)) {
-        v->n_got++;
-        if (seq > v->got_seq)
-            v->got_seq = seq;
-        if (!(p[0] & 1))
-            flight_taken(w, seq);
-        return;
-    }
-    if (arp.op == ARP_REPLY) {
-        v->arp_mac = arp.sender_mac;
-        v->arp_from++;
-    } else if (ip_equal(&arp.target_ip, &v->ip) &&
-               !mac_equal(&arp.sender_mac, &v->mac)) {
-        uint8_t reply[64];
-        uint32_t n = arp_make(reply, ARP_REPLY, &arp.sender_mac, v, &arp.sender_mac,
-            &arp.sender_ip, ++w->frame_seq);
-        struct attachment *a = server_att(w, i, vm, false);
-        if (a && a->pass && a->vid)
-            server_send(w, i, a->vid, reply, n);
-    }
-}
-
-void
-server_data(struct world *w, uint32_t i, uint32_t vid, const uint8_t *p, uint32_t size)
-{
-    struct server *s = &w->servers[i];
-    bool group = p[0] & 1, taken = false;
-    for (uint32_t k = 0; k < s->n_atts; k++) {
-        const struct attachment *a = &s->atts[k];
-        if (!a->used || !a->vid || a->vid != vid)
-            continue;
-        if ((group && memcmp(p + 6, w->vms[a->vm].mac.b, 6) != 0) ||
-            memcmp(p, w->vms[a->vm].mac.b, 6) == 0) {
-            vm_takes(w, i, a->vm, vid, p, size);
-            taken = true;
-        }
-    }
-    if (!taken && !group)
-        flight_lost(w, LOST_ASLEEP, s->nve, i, p, size);
 }

@@ -4,9 +4,9 @@
  * of events; net.c is wires, streams and datagrams with their faults; dpmodel.c carries
  * out struct dp_op as core/dp.h says and forwards frames; nodes.c, authority.c and
  * servers.c run the nodes and keep what survives their crashes, record.c repeats one;
- * work.c makes and reads the list of operations; drive.c moves VMs as a hypervisor
- * does; flight.c knows every frame; cover.c counts what was reached; props.c asserts.
- * Nothing here reads a clock. */
+ * guests.c are the VMs; work.c makes and reads the list of operations; drive.c moves
+ * VMs as a hypervisor does; flight.c knows every frame; cover.c counts what was
+ * reached; props.c asserts. Nothing here reads a clock. */
 #ifndef BERTH_TEST_SIM_H
 #define BERTH_TEST_SIM_H
 #include "base/fsm.h"
@@ -336,7 +336,7 @@ void recorder_check(struct world *w);
 void recorder_done(struct world *w);
 uint64_t dp_op_hash(uint64_t h, const struct dp_op *op);
 
-/* servers.c */
+/* servers.c, station.c */
 void server_make(struct world *w, uint32_t i);
 void server_boot(struct world *w, uint32_t i);
 void server_crash(struct world *w, uint32_t i, uint64_t down_us);
@@ -348,7 +348,7 @@ void server_frame(struct world *w, uint32_t i, const uint8_t *p, uint32_t size);
 void server_done(struct world *w, uint32_t i);
 struct attachment *server_att(struct world *w, uint32_t i, uint32_t vm, bool make);
 void server_garbage(struct world *w, uint32_t i, uint32_t n);
-/* Frames of VMs. */
+/* guests.c: frames of VMs */
 enum frame_kind { FRAME_UNICAST, FRAME_BROADCAST, FRAME_ARP, FRAME_GARP };
 void vm_wake(
     struct world *w, uint32_t vm, uint32_t server); /* runs there: server + 1 */
