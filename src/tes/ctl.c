@@ -554,7 +554,7 @@ cmd_ping(struct call *c)
     set(o, "uptime_s", json_real((double)(c->t->now_us - c->t->start_us) / 1e6));
     set(o, "station", json_string(c->t->conf.follow ? "lldpad" : "berth"));
     if (c->t->conf.virt)
-        set(o, "libvirt", json_boolean(c->t->virt->up));
+        set(o, "libvirt", json_boolean(virt_is_up(c->t)));
     row(c->t, c->conn, c->id, o, false);
     ctl_end(c->t, c->conn, c->id);
 }

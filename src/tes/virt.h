@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Follows a hypervisor: facts about domains, as its hooks and events tell them, become
  * commands about VMs, one VM for each interface. virt_table.c says which fact asks for
- * what in which state, virt_fact.c reads facts, virt.c holds domains and carries out.
+ * what in which state, virt_fact.c reads facts; the rest is said in virt_int.h.
  * Facts may come twice, late and in any order of hook and event (reference: the traces
  * in test/data/libvirt). */
 #ifndef BERTH_TES_VIRT_H
@@ -76,48 +76,6 @@ struct json_t;
  * wrong. */
 const char *virt_fact_read(struct virt_fact *f, const struct json_t *o);
 
-/* virt.c */
-struct virt_nic {
-    struct virt_nic_fact is;
-    uint32_t dom, next;
-    uint8_t means;  /* enum virt_means: what is to be repeated at the timer */
-    uint8_t deed;   /* last done */
-    uint8_t fresh;  /* its network told of it, the domain not yet */
-    uint8_t claims; /* refused as moved: the next one is without an epoch */
-    uint32_t wait;  /* hook */
-    uint64_t delay_us;
-    struct timer timer;
-};
-struct virt_dom {
-    struct vsiid uuid;
-    char name[VIRT_NAME_SIZE];
-    uint32_t first_nic, prev, next;
-    uint8_t incoming, known; /* known: described */
-    uint32_t listing;        /* of which it was last a part */
-    struct timer timer;
-};
-struct virt_wait { /* id 0: free */
-    uint32_t id, n_left;
-    struct vsiid uuid;
-    uint64_t conn;
-    char *req_id;
-    char code[20], text[320]; /* of the first refusal */
-};
-struct virt_done { /* a command of ours has ended */
-    struct vsiid id;
-    uint8_t op, good;
-    uint32_t wait;
-    char code[20], text[320];
-};
-struct virt {
-    struct pool doms, nics;
-    struct map by_uuid, by_vsi; /* domains, interfaces */
-    uint32_t first_dom, n_waits, listing;
-    struct virt_wait waits[VIRT_WAITS];
-    struct fifo done;
-    struct virt_fact fact; /* being worked on */
-    bool up;
-};
 void virt_init(struct tes *t);
 void virt_free(struct tes *t);
 void virt_input(struct tes *t, const uint8_t *line, uint32_t size); /* TES_IN_DOMAIN */
@@ -128,6 +86,7 @@ void virt_timer(struct tes *t, uint32_t kind, uint32_t ref);
 /* Of what was asked by us: noted, and worked on by virt_pump at the end of the step. */
 void virt_ended(struct tes *t, const struct vsiid *id, uint8_t op, uint32_t wait,
     const char *code, const char *text);
+bool virt_is_up(const struct tes *t);        /* the hypervisor is reached */
 bool virt_pump(struct tes *t);               /* false: there was nothing */
 void virt_stays(struct tes *t, uint32_t vm); /* its epoch may be new */
 const char *virt_domain_of(const struct tes *t, const struct vm *v); /* NULL: none */
