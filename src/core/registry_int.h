@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of core/registry: registry.c (life, virtual networks, sessions, look-up),
- * registry_own.c (who owns what: registrations, grants, withdrawals), registry_resv.c (what
- * is reserved), registry_damp.c (who claims in turns), registry_push.c (what each NVE is told), registry_talkers.c. Handles are slab handles, 0 = none.
+/* Inside of core/registry: registry.c (life, sessions, look-up), registry_vn.c (virtual
+ * networks), registry_own.c (who owns what: registrations, grants, withdrawals),
+ * registry_resv.c (what is reserved), registry_damp.c (who claims in turns), registry_push.c
+ * (what each NVE is told), registry_keys.c (keys that it pulled), registry_talkers.c.
+ * Handles are slab handles, 0 = none.
  *
  * Every change of an entry or of a membership takes a number from one counter and moves to
  * the tail of its VN's list. A subscriber's cursor is the last one it was told; the list is
@@ -179,10 +181,12 @@ reg_resv(const struct registry *r, uint32_t h)
 /* An NVE number from outside that names one with a session (or a foreign router). */
 struct reg_nve *reg_nve_live(const struct registry *r, uint32_t nve);
 struct registry_out *reg_out(struct registry *r, uint8_t type, uint32_t nve);
+void reg_rec(const struct registry *r, uint32_t ent, struct mapping_rec *rec);
+
+/* registry_vn.c */
 uint32_t reg_vn_find(const struct registry *r, uint32_t vni);
 uint32_t reg_vn_get(struct registry *r, uint32_t vni);   /* made as deleted when new; 0 full */
 void reg_vn_release(struct registry *r, uint32_t vn);    /* freed when deleted and empty */
-void reg_rec(const struct registry *r, uint32_t ent, struct mapping_rec *rec);
 
 /* registry_own.c */
 void reg_dead_load(struct registry *r, uint32_t vni, const struct mac *mac, uint64_t epoch,
@@ -219,18 +223,24 @@ void reg_part_update(struct registry *r, uint32_t part);  /* member or not? */
 void reg_part_unsubscribe(struct registry *r, uint32_t part);
 void reg_ent_changed(struct registry *r, uint32_t ent);   /* number, tail, everybody told */
 void reg_ent_leave(struct registry *r, uint32_t ent);     /* out of its VN's list */
-void reg_key_touch(struct registry *r, uint32_t vni, const struct mac *mac,
-    const struct ip *ip);                                 /* tell who pulled it */
-bool reg_key_sub(struct registry *r, uint32_t nve, uint32_t vni, const struct mac *mac,
-    const struct ip *ip, bool owed);
-void reg_key_owed(struct registry *r);                    /* recovery has ended */
-void reg_snaps_owed(struct registry *r);                  /* the same */
+void reg_snaps_owed(struct registry *r);                  /* recovery has ended */
 void reg_nve_quiet(struct registry *r, uint32_t nve);     /* session gone: nothing in flight */
 void reg_nve_ready(struct registry *r, uint32_t nve);
 void reg_nve_join(struct registry *r, uint32_t nve);      /* told of every other endpoint, and they of it */
 void reg_nve_moved(struct registry *r, uint32_t nve);     /* another endpoint: lists of members anew */
 void reg_confirm(struct registry *r, uint32_t ent);       /* REG_CONFIRM now or later */
 bool reg_push(struct registry *r, struct registry_out *out);
+uint64_t reg_push_seq(struct registry *r, uint32_t nve, uint32_t part,
+    uint64_t change);                                     /* in flight from now on */
+
+/* registry_keys.c */
+void reg_key_touch(struct registry *r, uint32_t vni, const struct mac *mac,
+    const struct ip *ip);                                 /* tell who pulled it */
+bool reg_key_sub(struct registry *r, uint32_t nve, uint32_t vni, const struct mac *mac,
+    const struct ip *ip, bool owed);
+void reg_key_owed(struct registry *r);                    /* the same */
+bool reg_key_push(struct registry *r, uint32_t nve, struct registry_out *out);
+void reg_keys_quiet(struct registry *r, uint32_t nve);
 
 /* registry_talkers.c */
 void reg_talks_open(struct registry *r);
