@@ -262,15 +262,21 @@ waits(struct edge *e, uint32_t h, bool on)
     mapping_hold(e, n->vni, &n->mac, t ? t : h, t != 0);
 }
 
-/* Its VM is to come; or it is claimed, and until it is known whose number is the newer
- * one, or while others may have been told of a newer one of ours, nothing is relayed
- * from here: the other's tables may lead back already (D1, D3, E7). */
+/* It is claimed, and until it is known whose number is the newer one, or while others
+ * may have been told of a newer one of ours, nothing is relayed from here: the other's
+ * tables may lead back already (D1, D3, E7). */
+static bool
+in_doubt(const struct entry *n)
+{
+    return n->flags & ENTRY_LOCAL && (n->flags & ENTRY_WANT || n->unsure || n->unheard);
+}
+
+/* That, or its VM is to come. */
 static bool
 must_wait(const struct edge *e, uint32_t h)
 {
     const struct entry *n = entry_at(e, h);
-    bool claims = n->flags & ENTRY_LOCAL && (n->flags & ENTRY_WANT || n->unsure);
-    return att_at(e, n->att)->state == ATT_IMMIG || claims;
+    return att_at(e, n->att)->state == ATT_IMMIG || in_doubt(n);
 }
 
 void
@@ -320,7 +326,7 @@ void
 entry_end(struct edge *e, uint32_t h, bool tomb, uint32_t txn)
 {
     struct entry *n = entry_at(e, h);
-    tomb = tomb && !(n->flags & ENTRY_LOCAL && n->unsure);
+    tomb = tomb && !in_doubt(n);
     if (n->flags & ENTRY_LOCAL)
         entry_withdraw(e, h, tomb);
     waits(e, h, false);

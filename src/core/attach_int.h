@@ -43,6 +43,8 @@ struct entry {
     uint8_t n_ips;
     uint8_t asked : 1;                   /* a claim without a number is not answered yet; reg
                                           * may name a later one, of a number from elsewhere */
+    uint8_t unheard : 1;                 /* its number came from elsewhere, and the authority has not
+                                          * taken it: it may have given us a newer one (D1) */
     struct timer timer;                  /* learned: age; others: registration again */
     union {
         struct ip in[ENTRY_IPS_IN];

@@ -77,10 +77,15 @@ claim(struct edge *e, uint32_t txn, uint32_t h)
     bool ours = holder && entry_at(e, holder)->att == n->att;
     if (holder)
         hold(x, holder, entry_at(e, holder), &known);
+    bool unheard = epoch && e->conf.authority &&
+                   !(x->from_flags & ATT_GRANTED && epoch == x->from_epoch);
+    if (holder && epoch == known.epoch) /* said again */
+        unheard = entry_at(e, holder)->unheard;
     n->flags &= (uint16_t)~ENTRY_WANT;
     bool armed = x->from_flags & (ATT_ARMED | ATT_HOLD); /* a target may be told: E2 */
     if (epoch == 0 && ours && x->action == ATT_DO_COMPARE && !armed) {
         n->flags |= entry_at(e, holder)->flags & ENTRY_WANT;
+        unheard = entry_at(e, holder)->unheard;
     } else if (epoch == 0 && e->conf.authority) {
         n->flags |= ENTRY_WANT;
     } else if (epoch == 0) {
@@ -93,6 +98,7 @@ claim(struct edge *e, uint32_t txn, uint32_t h)
     switch (entry_claim(e, h, epoch, migration_id, txn)) {
     case MAPPING_ACCEPTED:
     case MAPPING_SAME:
+        n->unheard = unheard;
         entry_claims(e, h);
         break;
     case MAPPING_STALE:
@@ -728,6 +734,8 @@ granted(struct edge *e, uint32_t h, uint64_t epoch, uint64_t migration_id)
         !again && (n->flags & ENTRY_WANT || (n->asked && !entry_resident(e, h)));
     bool want = asked && epoch && !overtaken(e, h);
     n->asked = 0;
+    if (!again)
+        n->unheard = 0;
     if (epoch && !again)
         n->flags &= (uint16_t)~ENTRY_WANT;
     bool back = want && !entry_resident(e, h);

@@ -45,6 +45,9 @@ struct rig_edge {
     } record[64];
     uint32_t n_queries, n_smrs, n_notices, n_dropped;
     uint8_t deaf; /* pushes to it wait */
+    uint8_t slow; /* what it says to the authority waits */
+    struct edge_out said[16];
+    uint32_t n_said;
     uint8_t fail_dp, fail_journal;
 };
 struct rig {
@@ -341,6 +344,12 @@ rig_take(struct rig *g, int i, const struct edge_out *o)
 {
     struct rig_edge *n = &g->n[i];
     struct vn_rec vn = {.vni = RIG_VNI, .name = "red", .mtu = 1400};
+    if (n->slow && (o->type == EDGE_REGISTER || o->type == EDGE_RESERVE ||
+                       o->type == EDGE_WITHDRAW || o->type == EDGE_SUBSCRIBE)) {
+        assert_true(n->n_said < 16);
+        n->said[n->n_said++] = *o;
+        return;
+    }
     switch ((enum edge_out_type)o->type) {
     case EDGE_DP:
         if (!n->fail_dp)
@@ -466,6 +475,22 @@ rig_time(struct rig *g, uint64_t us)
             break;
     }
     g->now = end;
+}
+
+/* The first thing that waited on its way to the authority arrives. */
+static inline bool
+rig_arrives(struct rig *g, int i)
+{
+    struct rig_edge *n = &g->n[i];
+    if (n->n_said == 0)
+        return false;
+    struct edge_out o = n->said[0];
+    memmove(n->said, n->said + 1, --n->n_said * sizeof o);
+    n->slow = 0;
+    rig_take(g, i, &o);
+    n->slow = n->n_said > 0;
+    rig_run(g);
+    return true;
 }
 
 /* A request of the server behind (edge, port); rq may be NULL. The answer's code. */

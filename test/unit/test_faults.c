@@ -195,6 +195,36 @@ test_claim_under_way_has_no_target_F10(void **state)
     rig_free(g);
 }
 
+/* What M says is slow: it asks for a number and is not answered in time, the VM ends
+ * there, begins at another port by an old number that the authority never took, and
+ * ends again. Should that leave a tombstone, then M relays to L, and L to M by what M
+ * had asked for (D1). */
+static void
+test_number_never_taken_leaves_no_tombstone_F10(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new();
+    uint64_t wait = edge_settings[SET_PUBLISH_US].def;
+    struct tns_request old = {.has_epoch = 1, .epoch = 1};
+    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT); /* for a number above the old one */
+    RIG_OK(g, L, 1, TNS_RESUME);
+    g->n[M].slow = 1;
+    rig_ask(g, M, 1, TNS_IMMIGRATE_PRE, NULL);
+    rig_time(g, wait);
+    assert_int_equal(rig_state(g, M, 1), ATT_IMMIG);
+    RIG_OK(g, M, 1, TNS_TERMINATE);
+    rig_ask(g, M, 2, TNS_ASSOC, &old);
+    rig_time(g, wait);
+    assert_int_equal(rig_state(g, M, 2), ATT_ASSOC);
+    RIG_OK(g, M, 2, TNS_TERMINATE);
+    rig_pause(g);
+    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    for (bool more = true; more; more = rig_arrives(g, M))
+        rig_send(g, R); /* the rig fails when it goes round */
+    assert_int_not_equal(rig_fdb(g, M), FDB_RELAY);
+    rig_free(g);
+}
+
 /* The old edge has died for the authority, but not for those who send to it: nobody
  * owns the VM when what waited for it is let go, after the FDB entry that says where
  * (D6). */
@@ -260,6 +290,7 @@ main(void)
         cmocka_unit_test(test_target_that_cannot_F8),
         cmocka_unit_test(test_claim_under_way_relays_nothing_F10),
         cmocka_unit_test(test_claim_under_way_has_no_target_F10),
+        cmocka_unit_test(test_number_never_taken_leaves_no_tombstone_F10),
         cmocka_unit_test(test_drain_where_nobody_owns_F7),
         cmocka_unit_test(test_authority_that_forgot_F13),
     };
