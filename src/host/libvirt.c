@@ -127,7 +127,8 @@ static const char *const suspended_words[] = {WORD(SUSPENDED, PAUSED),
     WORD(SUSPENDED, API_ERROR), WORD(SUSPENDED, POSTCOPY),
     WORD(SUSPENDED, POSTCOPY_FAILED)};
 static const char *const resumed_words[] = {WORD(RESUMED, UNPAUSED),
-    WORD(RESUMED, MIGRATED), WORD(RESUMED, FROM_SNAPSHOT), WORD(RESUMED, POSTCOPY)};
+    WORD(RESUMED, MIGRATED), WORD(RESUMED, FROM_SNAPSHOT), WORD(RESUMED, POSTCOPY),
+    WORD(RESUMED, POSTCOPY_FAILED)};
 static const char *const stopped_words[] = {WORD(STOPPED, SHUTDOWN),
     WORD(STOPPED, DESTROYED), WORD(STOPPED, CRASHED), WORD(STOPPED, MIGRATED),
     WORD(STOPPED, SAVED), WORD(STOPPED, FAILED), WORD(STOPPED, FROM_SNAPSHOT)};
@@ -200,7 +201,7 @@ on_device_removed(virConnectPtr conn, virDomainPtr domain, const char *alias, vo
     post_event(ctx, domain, "DEVICE", "REMOVED");
 }
 
-/* QEMU's own word, which comes before libvirt lets a machine run that has immigrated.
+/* QEMU's own word, which comes before a machine runs, at the one server or the other.
  */
 static void
 on_migration(virConnectPtr conn, virDomainPtr domain, const char *event, long long s,
@@ -211,7 +212,7 @@ on_migration(virConnectPtr conn, virDomainPtr domain, const char *event, long lo
     (void)conn;
     (void)s;
     (void)us;
-    if (status && strcmp(status, "completed") == 0)
+    if (status)
         post_event(ctx, domain, event, status);
     json_decref(o);
 }
@@ -298,7 +299,8 @@ state_word(virDomainPtr domain)
         if (reason == VIR_DOMAIN_PAUSED_STARTING_UP)
             return "other";
         return reason == VIR_DOMAIN_PAUSED_MIGRATION ||
-                       reason == VIR_DOMAIN_PAUSED_POSTCOPY
+                       reason == VIR_DOMAIN_PAUSED_POSTCOPY ||
+                       reason == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED
                    ? "moving"
                    : "paused";
     case VIR_DOMAIN_SHUTOFF:

@@ -79,6 +79,8 @@ virt_in_context(struct virt_dom *dom, enum virt_means means)
         return dom->incoming ? VIRT_COMES : means;
     case VIRT_COMPLETE: /* the source hears so as well, and who restores */
         return dom->incoming ? means : VIRT_NOTHING;
+    case VIRT_BACK: /* and of this the target */
+        return dom->incoming ? VIRT_NOTHING : means;
     case VIRT_PAUSED:
         means = dom->incoming ? VIRT_CAME_PAUSED : means;
         dom->incoming = 0;
@@ -125,7 +127,7 @@ take_event(struct tes *t, const char *event, const char *detail)
     enum virt_means means = virt_event_means(event, detail);
     struct virt_fact *f = &t->virt->fact;
     uint32_t d = virt_dom_find(t, &f->uuid);
-    if (means == VIRT_NOTHING || (!d && (means == VIRT_GONE || means == VIRT_COMPLETE)))
+    if (means == VIRT_NOTHING || (!d && (means == VIRT_GONE || virt_is_hint(means))))
         return;
     d = virt_dom_of(t, f);
     if (!d)
@@ -136,7 +138,7 @@ take_event(struct tes *t, const char *event, const char *detail)
         return;
     }
     virt_apply(t, d, means, 0);
-    if (means == VIRT_COMPLETE)
+    if (virt_is_hint(means))
         return;
     if (means == VIRT_LOOK || !virt_dom_at(t, d)->known || lacks_tap(t, d))
         virt_look(t, d);

@@ -19,6 +19,7 @@ enum virt_means { /* what a fact says of a domain */
     VIRT_STARTS,   /* its interfaces are there, it does not run yet */
     VIRT_RUNS,
     VIRT_COMPLETE, /* all of its state has come, it runs here next: a hint */
+    VIRT_BACK,     /* it did not get away, it runs here next: a hint */
     VIRT_ARRIVED,  /* runs here, after a migration */
     VIRT_PAUSED,
     VIRT_CAME_PAUSED, /* after a migration (A14) */
@@ -51,6 +52,7 @@ enum virt_means virt_event_means(const char *event, const char *detail);
 enum virt_means virt_hook_means(const char *op);
 enum virt_means virt_state_means(const char *state);
 enum virt_deed virt_deed_of(enum virt_means means, uint8_t vm_state);
+bool virt_is_hint(enum virt_means means);
 
 /* virt_fact.c */
 struct virt_nic_fact {

@@ -252,7 +252,7 @@ failed(struct tes *t, uint32_t n, const struct virt_done *d)
         virt_deed_str(nic->deed), d->text);
     if (is_one_of(d->code, elsewhere)) {
         if (d->op == TNS_EMIGRATE_COMMIT || d->op == TNS_SUSPEND ||
-            nic->means == VIRT_COMPLETE) /* its source may have it back */
+            virt_is_hint(nic->means)) /* the other server may have it */
             return;
         if (!nic->claims && (d->op == TNS_RESUME || d->op == TNS_IMMIGRATE_ASSO ||
                                 d->op == TNS_ASSOC)) {

@@ -12,9 +12,13 @@ static const struct {
 } events[] = {
     {"STARTED",   "MIGRATED",        VIRT_COMES},      /* created, not running */
     {"STARTED",   NULL,              VIRT_RUNS},       /* RESUMED was before it */
-    {"MIGRATION", "completed",       VIRT_COMPLETE},    /* QEMU's; at the source, too */
+    {"MIGRATION", "completed",       VIRT_COMPLETE},   /* QEMU's; at the source, too */
+    {"MIGRATION", "postcopy-active", VIRT_COMPLETE},   /* the same: memory follows */
+    {"MIGRATION", "cancelling",      VIRT_BACK},       /* QEMU's; at the target, too */
+    {"MIGRATION", "failed",          VIRT_BACK},
     {"RESUMED",   "MIGRATED",        VIRT_ARRIVED},
     {"RESUMED",   "POSTCOPY",        VIRT_ARRIVED},    /* runs, while memory follows */
+    {"RESUMED",   "POSTCOPY_FAILED", VIRT_ARRIVED},    /* the same; it waits for a repair */
     {"RESUMED",   NULL,              VIRT_RUNS},       /* also: a migration has failed (E2) */
     {"SUSPENDED", "MIGRATED",        VIRT_LEAVES},     /* no proof of success */
     {"SUSPENDED", "POSTCOPY",        VIRT_LEAVES},
@@ -56,6 +60,7 @@ static const uint8_t deeds[VIRT_N_MEANS][VM_N_STATES] = {
     [VIRT_STARTS]     = {ASSO, ASSO, DOT,  DOT,  DOT,  ASSO, DOT,  ASSO, ASSO},
     [VIRT_RUNS]       = {ASSO, ASSO, DOT,  RES,  DOT,  RES,  IASS, ASSO, ASSO},
     [VIRT_COMPLETE]   = {DOT,  DOT,  DOT,  DOT,  DOT,  DOT,  IASS, DOT,  DOT},
+    [VIRT_BACK]       = {DOT,  DOT,  DOT,  DOT,  DOT,  RES,  DOT,  DOT,  DOT},
     [VIRT_ARRIVED]    = {IASS, IASS, DOT,  RES,  DOT,  IASS, IASS, IASS, IASS},
     [VIRT_PAUSED]     = {PRE,  DOT,  SUSP, DOT,  SUSP, DOT,  IPAU, DOT,  PRE},
     [VIRT_CAME_PAUSED]= {IPAU, IPAU, IPAU, DOT,  IPAU, IPAU, IPAU, IPAU, IPAU},
@@ -113,4 +118,11 @@ virt_deed_str(enum virt_deed deed)
         "associate", "associate again", "suspend", "resume", "emigrate",
         "immigrate (pre)", "immigrate (asso)", "immigrate (paused)", "terminate"};
     return deed < VIRT_N_DEEDS ? names[deed] : "?";
+}
+
+/* It comes before the fact, which settles it when it was refused. */
+bool
+virt_is_hint(enum virt_means means)
+{
+    return means == VIRT_COMPLETE || means == VIRT_BACK;
 }

@@ -127,11 +127,20 @@ static const struct {
     [TNS_TERMINATE] = {BERTH_OP_TERMINATE, 0                  },
 };
 
+/* A lost VM that runs here again is associated: the edge may have nothing left that it
+ * could resume, and would say ok to that (A6). */
+static uint8_t
+op_said(const struct vm *v)
+{
+    return v->op == TNS_RESUME && v->state == VM_LOST ? TNS_ASSOC : v->op;
+}
+
 bool
 vm_send(struct tes *t, uint32_t h, bool again)
 {
     struct vm *v = vm_at(t, h);
     const struct vm_params *p = &v->par;
+    uint8_t op = op_said(v);
     struct vdp_station_request r = {
         .key = vm_vdp_key(t, v), .filter_format = p->format, .n_entries = 1};
     struct vdp_entry entry = {
@@ -141,10 +150,9 @@ vm_send(struct tes *t, uint32_t h, bool again)
         return false;
     r.cookie = (uint64_t)++v->serial << 32 | h;
     r.entries = &entry;
-    vdp_station_op(&r, wire_op[v->op].op,
-        v->op == TNS_EMIGRATE_PREPARE && p->hold ? BERTH_PHASE_HOLD
-                                                 : wire_op[v->op].phase);
-    if (v->op == TNS_IMMIGRATE_ASSO)
+    vdp_station_op(&r, wire_op[op].op,
+        op == TNS_EMIGRATE_PREPARE && p->hold ? BERTH_PHASE_HOLD : wire_op[op].phase);
+    if (op == TNS_IMMIGRATE_ASSO)
         r.s = p->suspended;
     r.berth.epoch = again && v->epoch ? v->epoch : p->epoch;
     r.berth.migration = p->migration;
@@ -469,7 +477,9 @@ vm_command(struct tes *t, struct vm_command *c)
     timers_clear(&t->timers, &v->timer);
     if (v->state == VM_NEW && v->par.ifname[0])
         vm_set_tag(t, h, VM_ACT_BLOCK); /* nothing passes before the tag is known */
-    else if (v->state == VM_IMMIG && c->op == TNS_IMMIGRATE_ASSO && !v->par.suspended)
+    else if ((v->state == VM_IMMIG && c->op == TNS_IMMIGRATE_ASSO &&
+                 !v->par.suspended) ||
+             (v->state == VM_EMIG && event_of(v) == TNS_RESUME))
         vm_set_tag(
             t, h, VM_ACT_OPEN); /* it may run; the edge admits when it is active */
 }

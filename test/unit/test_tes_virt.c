@@ -236,9 +236,14 @@ test_tables(void **state)
     assert_int_equal(virt_event_means("STOPPED", "CRASHED"), VIRT_GONE);
     assert_int_equal(virt_event_means("MIGRATION", "completed"), VIRT_COMPLETE);
     assert_int_equal(virt_event_means("MIGRATION", "active"), VIRT_NOTHING);
-    for (unsigned s = 0; s < VM_N_STATES; s++) /* it moves what was announced alone */
+    assert_int_equal(virt_event_means("MIGRATION", "postcopy-active"), VIRT_COMPLETE);
+    assert_int_equal(virt_event_means("MIGRATION", "failed"), VIRT_BACK);
+    for (unsigned s = 0; s < VM_N_STATES; s++) { /* a hint moves what it is about */
         assert_int_equal(virt_deed_of(VIRT_COMPLETE, (uint8_t)s),
             s == VM_IMMIG ? VIRT_DO_IMM_ASSO : VIRT_DO_NOTHING);
+        assert_int_equal(virt_deed_of(VIRT_BACK, (uint8_t)s),
+            s == VM_EMIG ? VIRT_DO_RESUME : VIRT_DO_NOTHING);
+    }
     assert_int_equal(virt_event_means("NOSUCH", ""), VIRT_NOTHING);
     assert_int_equal(virt_hook_means("reconnect"), VIRT_NOTHING);
 }
@@ -377,6 +382,7 @@ test_any_order(void **state)
         {"RESUMED",   "UNPAUSED" },
         {"RESUMED",   "MIGRATED" },
         {"MIGRATION", "completed"},
+        {"MIGRATION", "failed"   },
         {"SUSPENDED", "MIGRATED" },
         {"SUSPENDED", "PAUSED"   },
         {"STOPPED",   "FAILED"   },
