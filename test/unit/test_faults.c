@@ -75,6 +75,39 @@ test_resume_of_what_was_not_told_F6(void **state)
     rig_free(g);
 }
 
+/* The target has claimed it, and the migration fails all the same: the old edge has
+ * lost the VM by then. Its resume is a claim with a fresh number; an old one is refused
+ * (A4). */
+static void
+test_resume_of_what_was_lost_F6(void **state)
+{
+    (void)state;
+    for (int told = 0; told < 2; told++) {
+        struct rig *g = rig_new();
+        struct tns_request old = {.has_epoch = 1, .epoch = g->epoch};
+        RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
+        rig_pause(g);
+        if (told)
+            RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+        RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
+        uint64_t lost = g->epoch;
+        assert_int_equal(rig_state(g, L, 1), ATT_EMIG);
+        assert_int_equal(rig_fdb(g, L), FDB_RELAY);
+        assert_int_equal(rig_ask(g, L, 1, TNS_RESUME, &old), TNS_MOVED);
+        RIG_OK(g, L, 1, TNS_RESUME);
+        rig_start(g, L, 1);
+        assert_int_equal(rig_state(g, L, 1), ATT_ASSOC);
+        assert_true(g->epoch > lost && g->answer.epoch == g->epoch);
+        assert_int_equal(rig_state(g, M, 1), ATT_EMIG);
+        assert_int_equal(rig_fdb(g, M), FDB_RELAY);
+        assert_true(rig_got(g, rig_send(g, R)));
+        assert_true(rig_got(g, rig_send(g, M)));
+        RIG_OK(g, M, 1, TNS_TERMINATE);
+        assert_true(rig_got(g, rig_send(g, R)));
+        rig_free(g);
+    }
+}
+
 /* The target's edge cannot: before the pause nothing has happened. At the same edge
  * (F15) the port that the VM is at has it again. */
 static void
@@ -287,6 +320,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_relay_outlives_the_attachment_F1),
         cmocka_unit_test(test_resume_of_what_was_not_told_F6),
+        cmocka_unit_test(test_resume_of_what_was_lost_F6),
         cmocka_unit_test(test_target_that_cannot_F8),
         cmocka_unit_test(test_claim_under_way_relays_nothing_F10),
         cmocka_unit_test(test_claim_under_way_has_no_target_F10),
