@@ -515,6 +515,24 @@ entry_unreserve(struct edge *e, uint32_t h)
             .epoch = EPOCH_RESERVED};
 }
 
+/* A claim that asks for its number counts on until it is answered, whatever is heard of
+ * other NVEs meanwhile, and over the end of a session (K4, K17). One of another port
+ * here is the later one. */
+static void
+claims_on(struct edge *e, uint32_t h)
+{
+    const struct entry *n = entry_at(e, h);
+    const unsigned wants = ENTRY_LOCAL | ENTRY_WANT;
+    uint8_t state = att_at(e, n->att)->state;
+    uint32_t holder = 0;
+    if ((n->flags & (wants | ENTRY_LEARNED)) != wants ||
+        (state != ATT_ASSOC && state != ATT_SUSP))
+        return;
+    mapping_find(e, n->vni, &n->mac, NULL, NULL, &holder);
+    if (holder == 0)
+        entry_claim(e, h, 0, 0, 0);
+}
+
 /* E7: only what the data plane has; of a claim on its way there, what stood before (a
  * new session, a new address). Without an authority there is nobody to tell; without a
  * session attach_session does it when one is up. */
@@ -524,6 +542,7 @@ entry_publish(struct edge *e, uint32_t h, bool refresh)
     struct entry *n = entry_at(e, h);
     struct mapping_rec rec;
     uint32_t holder = 0;
+    claims_on(e, h);
     if (!mapping_find(e, n->vni, &n->mac, NULL, &rec, &holder) || holder != h)
         return;
     if (!e->conf.authority) {

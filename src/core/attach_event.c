@@ -27,9 +27,9 @@ age_out(struct edge *e, uint32_t h, uint8_t event)
         att_event(e, h, ATT_EV_TIMER);
 }
 
-/* To another NVE: a claim on its way may come back with a newer number than what was
- * heard meanwhile. To another port here: what came later has it, once it is through
- * (K18), and until then may be taken back. */
+/* To another NVE: a claim on its way, or that has no session to go by, may come back
+ * with a newer number than what was heard meanwhile. To another port here: what came
+ * later has it, once it is through (K18), and until then may be taken back. */
 static bool
 lost_one(const struct edge *e, uint32_t h)
 {
@@ -40,7 +40,8 @@ lost_one(const struct edge *e, uint32_t h)
     mapping_find(e, n->vni, &n->mac, NULL, NULL, &holder);
     if (holder)
         return holder != h && !(entry_at(e, holder)->flags & ENTRY_FRESH);
-    return !(n->reg && (n->flags & ENTRY_WANT || n->asked));
+    bool wants = n->flags & ENTRY_WANT;
+    return !(n->reg ? wants || n->asked : wants && !e->session_up);
 }
 
 /* Implicit emigration (E3). Where the newer owner is another NVE, mapping relays (D1).

@@ -384,19 +384,6 @@ reserve(struct edge *e, uint32_t txn, uint32_t h)
     entry_reserve(e, h, known, x->rq.migration_id);
 }
 
-/* Another claim came while the data plane worked. One of this NVE is the later one;
- * from another NVE's number a claim that asks for one counts on (K4). */
-static bool
-still_ours(struct edge *e, uint32_t h)
-{
-    const struct entry *n = entry_at(e, h);
-    uint32_t holder = 0;
-    mapping_find(e, n->vni, &n->mac, NULL, NULL, &holder);
-    if (holder == 0 && n->flags & ENTRY_WANT)
-        entry_claim(e, h, 0, 0, 0);
-    return entry_resident(e, h);
-}
-
 static void
 publish_all(struct edge *e, uint32_t txn)
 {
@@ -411,11 +398,12 @@ publish_all(struct edge *e, uint32_t txn)
             reserve(e, txn, h);
         if (!plan->claim)
             continue;
-        if (!still_ours(e, h)) {
-            x->reg_status = -ESTALE;
+        entry_publish(e, h, false);
+        if (!entry_resident(e, h)) {
+            x->reg_status =
+                -ESTALE; /* another claim came while the data plane worked */
             continue;
         }
-        entry_publish(e, h, false);
         if (!(n->flags & ENTRY_PUBLISHED)) {
             n->flags |= ENTRY_WAITED;
             x->n_reg++;

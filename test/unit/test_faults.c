@@ -314,6 +314,46 @@ test_authority_that_forgot_F13(void **state)
     rig_free(g);
 }
 
+/* M has asked for its number, hears of a newer one of L's, and loses the session before
+ * it is answered: the claim stands, whether L has left meanwhile or not, and is said
+ * again (K17). */
+static void
+test_claim_outlives_its_session_F14(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 4; way++) {
+        bool early = way & 1, leaves = way & 2;
+        struct rig *g = rig_new();
+        rig_pause(g);
+        RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+        g->n[M].slow = 1;
+        rig_ask(g, M, 1, TNS_ASSOC, NULL);
+        g->known += 3; /* the counter is of all keys */
+        RIG_OK(g, L, 1, TNS_RESUME);
+        assert_int_equal(rig_fdb(g, M), FDB_REMOTE);
+        if (leaves)
+            RIG_OK(g, L, 1, TNS_TERMINATE);
+        if (early)
+            edge_session(g->n[M].e, false, g->now);
+        rig_time(g, edge_settings[SET_PUBLISH_US].def);
+        assert_int_equal(g->answer.code, TNS_OK);
+        assert_int_equal(g->answer.unpublished, 1);
+        if (!early)
+            edge_session(g->n[M].e, false, g->now);
+        assert_int_equal(rig_state(g, M, 1), ATT_ASSOC);
+        g->n[M].slow = 0;
+        g->n[M].n_said = 0;
+        edge_session(g->n[M].e, true, g->now);
+        rig_run(g);
+        assert_int_equal(rig_state(g, M, 1), ATT_ASSOC);
+        assert_true(ip_equal(&g->own.owner, &g->n[M].conf.vtep));
+        assert_int_equal(rig_fdb(g, M), FDB_LOCAL);
+        rig_start(g, M, 1);
+        assert_true(rig_got(g, rig_send(g, R)));
+        rig_free(g);
+    }
+}
+
 int
 main(void)
 {
@@ -327,6 +367,7 @@ main(void)
         cmocka_unit_test(test_number_never_taken_leaves_no_tombstone_F10),
         cmocka_unit_test(test_drain_where_nobody_owns_F7),
         cmocka_unit_test(test_authority_that_forgot_F13),
+        cmocka_unit_test(test_claim_outlives_its_session_F14),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
