@@ -37,20 +37,22 @@ _berth()
     esac
     if [[ -z $words ]]; then
         case "$noun $verb" in
-        ' ') words='vn show vm log trace ping help completion' ;;
+        ' ') words='vn mapping show vm log trace ping help completion' ;;
         'vn ') words='add list del' ;;
+        'mapping ') words='clear' ;;
         'show ') words='attachments tags mappings vns holds ports counters sessions timers reservations talkers vms uplinks' ;;
         'vm ') words='preassociate associate suspend resume emigrate immigrate terminate follow list' ;;
         'trace ') words='vm' ;;
         "vn add") words='--vni --name --arp --mtu --reply --pull' ;;
         "vn del") words='--vni --name' ;;
+        "mapping clear") words='--vni --mac' ;;
         "show attachments") words='--port --vni --mac --vsi --state' ;;
         "show tags") words='--port --vni --vid --state' ;;
         "show mappings") words='--vni --mac --ip --owner --daemon' ;;
         "show counters") words='--all --daemon' ;;
         "show sessions") words='--daemon' ;;
         "show timers") words='--daemon' ;;
-        "show reservations") words='--vni' ;;
+        "show reservations") words='--vni --mac --owner --target' ;;
         "show talkers") words='--vni' ;;
         "vm preassociate") words='--vsi --vn --vni --mac --ip --if --uplink --vid --pcp --format --type --type-version --confirm --epoch --migration' ;;
         "vm associate") words='--vsi --vn --vni --mac --ip --if --uplink --vid --pcp --format --type --type-version --confirm --epoch --migration' ;;

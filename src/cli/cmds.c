@@ -115,6 +115,22 @@ static const struct cli_arg counter_args[] = {
 static const struct cli_arg daemon_args[] = {DAEMON, {0}};
 static const struct cli_arg talker_args[] = {
     VNI(0, "only of this virtual network"), {0}};
+static const struct cli_arg reservation_args[] = {
+    VNI(0, "only of this virtual network"),
+    FILTER("mac", CLI_MAC, "MAC", "only of this address"),
+    FILTER("owner", CLI_IP, "IP", "only of VMs behind the edge with this address"),
+    FILTER("target", CLI_IP, "IP", "only by the edge with this underlay address"),
+    {0},
+};
+static const struct cli_arg mapping_clear_args[] = {
+    VNI(CLI_PLACE | CLI_MUST, "identifier of its virtual network"),
+    {.name = "mac",
+                                                           .type = CLI_MAC,
+                                                           .flags = CLI_PLACE | CLI_MUST,
+                                                           .value = "MAC",
+                                                           .help = "address that is frozen"},
+    {0},
+};
 static const struct cli_arg log_args[] = {
     {.name = "module",
      .type = CLI_STRING,
@@ -314,6 +330,7 @@ static const struct cli_column attachment_columns[] = {
     {"unpublished",       "UNPUBLISHED", CLI_BOOL, true, NULL},
     {"waiting",       "WAITING", CLI_WAITING, true, NULL},
     {"armed", "ARMED", CLI_BOOL, true, NULL},
+    {"hold", "HOLD", CLI_BOOL, true, NULL},
     {"target",       "TARGET", CLI_TEXT, true, NULL},
     {"age_s",       "AGE", CLI_SECONDS, false, NULL},
     {"idle_left_s",   "IDLE-LEFT", CLI_SECONDS, false, NULL},
@@ -343,6 +360,8 @@ static const struct cli_column mapping_columns[] = {
     {"held",   "HELD", CLI_BOOL, true, NULL},
     {"relay",       "RELAY", CLI_TEXT, true, NULL},
     {"frozen",     "FROZEN", CLI_BOOL, true, NULL},
+    {"rival",     "RIVAL", CLI_TEXT, true, NULL},
+    {"frozen_left_s",     "FROZEN-LEFT", CLI_SECONDS, true, NULL},
     {0  },
 };
 static const struct cli_column port_columns[] = {
@@ -487,6 +506,8 @@ const struct cli_command cli_commands[] = {
      "virtual networks at the authority"},
     {"vn",                                       "del", "vn del", CLI_NVA, vn_del_args, NULL, NULL,
      "remove a virtual network"},
+    {"mapping", "clear", "mapping clear", CLI_NVA, mapping_clear_args, NULL, NULL,
+     "let an address move again that is frozen, as edges claim it in turns"},
 
     {"show",                                              "attachments", "show attachments", CLI_NVE, attachment_args,
      attachment_columns, "port vni vid mac vsi",
@@ -507,7 +528,7 @@ const struct cli_command cli_commands[] = {
      "peer nve address", "sessions between edge and authority"},
     {"show",                                       "timers", "show timers", CLI_NVE, daemon_args, timer_columns, NULL,
      "timers and limits in effect, with default, range and origin"},
-    {"show",                                              "reservations", "show reservations", CLI_NVA, talker_args,
+    {"show",                                              "reservations", "show reservations", CLI_NVA, reservation_args,
      reservation_columns, "vni mac",
      "migrations that have begun, as the authority knows them"},
     {"show",                                                  "talkers", "show talkers", CLI_NVA, talker_args, talker_columns,

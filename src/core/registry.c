@@ -240,6 +240,8 @@ registry_loaded(struct registry *r, uint64_t now_us)
 {
     r->now_us = now_us;
     r->loaded = true;
+    r->leap_from = r->next_epoch;
+    r->leap_us = now_us;
     reg_hwm_raise(r, r->next_epoch);
     r->recovering = r->n_known_left > 0;
     if (r->recovering)
@@ -583,7 +585,8 @@ registry_each_mapping(
     v->nve = en->nve;
     v->stale = !reg_nve(r, en->nve)->up;
     v->unconfirmed = 0;
-    v->frozen = reg_damp_frozen(r, h);
+    v->rival = (struct ip){{0}};
+    v->frozen_s = reg_damp_frozen(r, h, &v->rival);
     for (uint32_t i = vn->n_subs ? vn->parts.head : 0; i; i = reg_part(r, i)->next)
         if (reg_part(r, i)->subscribed && reg_part(r, i)->nve != en->nve &&
             reg_part(r, i)->acked < en->change)

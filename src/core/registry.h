@@ -17,8 +17,8 @@ struct registry_conf {                   /* 0 in a maximum or time: the default 
     uint32_t max_key_subs, max_reservations, max_talkers, max_waiting, window;
     uint64_t recover_us, forget_us, stale_us;    /* T_recover, T_forget (K4), T_stale (K11) */
     uint64_t negative_us;                /* how long a negative answer holds */
-    uint32_t damp_moves;                 /* E5: more by plain claims within damp_us freeze a key; */
-    uint64_t damp_us;                    /* 255: never. Seconds count, parts do not. */
+    uint32_t damp_moves;                 /* E5: more by plain claims within damp_us freeze a key */
+    uint64_t damp_us;                    /* for as long; 255: never. Seconds count, parts do not. */
 };
 enum registry_reason { REG_OK, REG_STALE, REG_CONFLICT, REG_NO_VN, REG_FULL, REG_NOT_READY,
     REG_NOT_OWNER, REG_POLICY, REG_N_REASONS };
@@ -90,6 +90,8 @@ void registry_reserve(struct registry *r, uint32_t nve, uint64_t ref,
     const struct mapping_rec *rec, uint64_t now_us);
 void registry_withdraw(struct registry *r, uint32_t nve, uint64_t ref,
     const struct mapping_rec *rec, uint64_t now_us);    /* ref 0: no answer wanted (E4) */
+/* Lifts what damping has frozen; false: the key is not. */
+bool registry_thaw(struct registry *r, uint32_t vni, const struct mac *mac, uint64_t now_us);
 /* All has been registered again after the session came up: what was not named goes, and
  * what is reserved by others is told again. */
 void registry_register_end(struct registry *r, uint32_t nve, uint64_t now_us);
@@ -132,7 +134,8 @@ struct registry_map_view {
     struct mapping_rec rec;
     uint32_t nve;
     uint8_t stale, unconfirmed;          /* owner's session lost; a subscriber has not acknowledged */
-    uint8_t frozen;                      /* E5: stays at its owner, claimed in turns */
+    uint32_t frozen_s;                   /* E5: claimed in turns, stays at its owner for so long; */
+    struct ip rival;                     /* who else claims it */
 };
 struct registry_nve_view {
     const char *name;

@@ -16,7 +16,8 @@
 #include "core/registry.h"
 
 #define REG_EPOCH_BLOCK 100000           /* epochs granted per write of the high-water mark */
-#define REG_EPOCH_LEAP  ((uint64_t)1 << 32)   /* a carried number further ahead is refused */
+#define REG_EPOCH_LEAP  ((uint64_t)1 << 32)   /* carried numbers lead ahead by so much ... */
+#define REG_LEAP_US     3600000000ull    /* ... per hour: 2^62 lasts for 100,000 years */
 #define REG_EPOCH_MAX   ((uint64_t)1 << 62)
 #define REG_NAME_SIZE   64
 enum reg_sub { REG_SUB_NOT, REG_SUB_ALL, REG_SUB_MEMBERS };
@@ -37,7 +38,8 @@ struct reg_ent {
     uint32_t nve;                        /* owner; dead: the last one, 0 = unknown */
     uint32_t next, prev;                 /* of the VN, in order of change */
     uint32_t onext, oprev;               /* of the owner; dead: by time of death */
-    uint32_t moved_s;                    /* the first of the moves; frozen: the latest attempt */
+    uint32_t moved_s;                    /* the first of the moves; frozen: since then */
+    uint32_t home, rival;                /* NVEs: had it before the moves; refused last; 0 = none */
     uint64_t change, epoch, migration_id;
     uint64_t vsi;                        /* of the owner; 0 = nobody can tell (K18) */
 };
@@ -146,6 +148,7 @@ struct registry {
                                           * its tunnel endpoint alone (K11) */
     uint64_t change, stamp;
     uint64_t next_epoch, epoch_limit, hwm_want;
+    uint64_t leap_from, leap_us;         /* next_epoch when this hour began */
     bool loaded, recovering;
     struct reg_asked asked[REG_ASKED_N];
     uint32_t said[REG_SAID_N], n_said;   /* registrations by number while claims wait */
@@ -214,7 +217,9 @@ void reg_resv_void(struct registry *r, const struct ip *target, int gen);  /* th
 bool reg_damp(struct registry *r, uint32_t nve, const struct mapping_rec *rec);  /* refuse this claim? */
 void reg_damp_moved(struct registry *r, uint32_t old, const struct mapping_rec *rec);
 void reg_damp_clear(struct reg_ent *en);
-bool reg_damp_frozen(const struct registry *r, uint32_t ent);
+void reg_damp_killed(struct reg_ent *en);
+uint32_t reg_damp_frozen(const struct registry *r, uint32_t ent,
+    struct ip *rival);                   /* for how many seconds yet; who else claims it */
 
 /* registry_push.c */
 uint32_t reg_part_find(const struct registry *r, uint32_t vn, uint32_t nve);

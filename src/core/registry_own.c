@@ -228,7 +228,7 @@ reg_kill(struct registry *r, uint32_t h)
     count_families(r, h, (uint32_t)-1);
     ips_replace(r, h, &none);
     en->flags = (uint8_t)((en->flags & ~ENT_LIVE) | ENT_ROW);
-    reg_damp_clear(en);
+    reg_damp_killed(en);
     r->n_live--;
     store_epoch(r, en, en->epoch);
     reg_ent_changed(r, h);
@@ -334,10 +334,13 @@ register_verdict(
     const struct registry *r, uint32_t nve, uint32_t ent, const struct mapping_rec *rec)
 {
     uint32_t resv = reg_resv_find(r, rec->vni, &rec->mac);
-    for (; resv; resv = reg_resv(r, resv)->next)
-        if (reg_resv(r, resv)->epoch == rec->epoch &&
-            reg_resv(r, resv)->migration_id != rec->migration_id)
-            return REG_CONFLICT;
+    for (; resv; resv = reg_resv(r, resv)->next) {
+        const struct reg_resv *v = reg_resv(r, resv);
+        if (v->epoch == rec->epoch &&
+            (v->migration_id != rec->migration_id ||
+                !ip_equal(&v->target, &reg_nve(r, nve)->vtep)))
+            return REG_CONFLICT; /* whose number it is not: ids can be overheard */
+    }
     if (!ent)
         return REG_OK;
     const struct reg_ent *en = reg_ent(r, ent);
@@ -434,16 +437,25 @@ register_now(
         reg_resv_tell(r, rec->vni, &rec->mac);
 }
 
+/* Who carries numbers that nobody granted must not use all of them up. */
+static uint64_t
+leap_top(struct registry *r)
+{
+    if (r->now_us - r->leap_us >= REG_LEAP_US) {
+        r->leap_from = r->next_epoch;
+        r->leap_us = r->now_us;
+    }
+    uint64_t top = r->leap_from + REG_EPOCH_LEAP;
+    return top < REG_EPOCH_MAX ? top : REG_EPOCH_MAX;
+}
+
 /* What nobody but a well-behaved NVE sends. */
 static enum registry_reason
-rec_check(const struct registry *r, const struct mapping_rec *rec)
+rec_check(struct registry *r, const struct mapping_rec *rec)
 {
     if (mac_is_none(&rec->mac) || mac_is_group(&rec->mac) || rec->n_ips > TNS_IPS_MAX)
         return REG_POLICY;
-    uint64_t top = r->next_epoch > REG_EPOCH_MAX - REG_EPOCH_LEAP
-                       ? REG_EPOCH_MAX
-                       : r->next_epoch + REG_EPOCH_LEAP;
-    if (rec->epoch >= top)
+    if (rec->epoch >= r->next_epoch && rec->epoch >= leap_top(r))
         return REG_POLICY;
     uint32_t vn = reg_vn_find(r, rec->vni);
     return vn && !reg_vn(r, vn)->rec.deleted ? REG_OK : REG_NO_VN;
@@ -493,6 +505,31 @@ key_taken(const struct registry *r, uint32_t nve, const struct mapping_rec *rec)
     const struct reg_ent *en = h ? reg_ent(r, h) : NULL;
     return en && en->flags & ENT_LIVE && en->nve != nve && en->vsi &&
            en->vsi != rec->vsi;
+}
+
+static uint32_t
+owner_of(const struct registry *r, const struct mapping_rec *rec)
+{
+    uint32_t h = keytab_find(&r->keys, rec->vni, &rec->mac);
+    return h && reg_ent(r, h)->flags & ENT_LIVE ? reg_ent(r, h)->nve : 0;
+}
+
+/* Would this registration by number take the key from its owner, with a number that its
+ * NVE was not granted? A server may have made it up, so it is judged as a claim is; but
+ * not while a session says what it has (K4, F13): then edges know more than we do,
+ * whatever order they come in. Of a router that is not of ours there is no such end. */
+static bool
+takes_unasked(const struct registry *r, uint32_t nve, const struct mapping_rec *rec)
+{
+    uint32_t h = keytab_find(&r->keys, rec->vni, &rec->mac), owner = owner_of(r, rec);
+    const struct reg_nve *n = reg_nve(r, nve);
+    if (!owner || owner == nve)
+        return false;
+    if (n->foreign)
+        return true;
+    uint32_t resv = reg_resv_of(r, rec->vni, &rec->mac, &n->vtep);
+    return n->complete && !r->recovering && rec->epoch > reg_ent(r, h)->epoch &&
+           !(resv && reg_resv(r, resv)->epoch == rec->epoch);
 }
 
 /* The last registration by number of a key, among those made while claims wait. */
@@ -559,8 +596,7 @@ claim_run(struct registry *r, const struct reg_claim *c)
         reg_resv_tell(r, rec.vni, &rec.mac);
         answer(r, c->nve, c->ref, REG_GRANT, &rec);
     } else {
-        uint32_t h = keytab_find(&r->keys, rec.vni, &rec.mac);
-        uint32_t old = h && reg_ent(r, h)->flags & ENT_LIVE ? reg_ent(r, h)->nve : 0;
+        uint32_t old = owner_of(r, &rec);
         register_now(r, c->nve, c->ref, &rec);
         reg_damp_moved(r, old, &rec);
     }
@@ -606,18 +642,21 @@ registry_register(struct registry *r, uint32_t nve, uint64_t ref,
         return;
     r->counters[REGC_REGISTERS]++;
     enum registry_reason reason = rec_check(r, rec);
-    /* A number proves nothing of a router that is not of ours. */
-    if (reason == REG_OK && reg_nve(r, nve)->foreign && key_taken(r, nve, rec))
+    bool claims = want_epoch && !refresh; /* what was registered claims nothing (K3) */
+    uint32_t old = reason == REG_OK && !claims && takes_unasked(r, nve, rec)
+                       ? owner_of(r, rec)
+                       : 0;
+    if (old && (key_taken(r, nve, rec) || reg_damp(r, nve, rec)))
         reason = REG_CONFLICT;
     if (reason != REG_OK)
         reject(r, nve, ref, reason, rec);
-    else if (want_epoch &&
-             !refresh) /* what was registered before claims nothing (K3) */
+    else if (claims)
         claim(r, nve, ref, rec, false);
     else {
         if (r->claims.n)
             *said_at(r, rec) = ++r->n_said;
         register_now(r, nve, ref, rec);
+        reg_damp_moved(r, old, rec);
     }
 }
 

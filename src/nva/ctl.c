@@ -78,12 +78,13 @@ next_mapping(void *node, struct ctl_reader *r)
     while (!r->it2 && registry_each_mapping(n->reg, &r->it, &v)) {
         if (!vni_fits(r, v.rec.vni))
             continue;
-        json_t *row = json_pack("{s:i,s:o,s:o,s:o,s:s,s:s,s:o,s:b,s:b,s:b}", "vni",
-            (int)v.rec.vni, "vn", vn_name(n, v.rec.vni), "mac",
+        json_t *row = json_pack("{s:i,s:o,s:o,s:o,s:s,s:s,s:o,s:b,s:b,s:b,s:o,s:f}",
+            "vni", (int)v.rec.vni, "vn", vn_name(n, v.rec.vni), "mac",
             ctl_rows_mac(&v.rec.mac), "ips", ctl_rows_ips(v.rec.ips, v.rec.n_ips),
             "owner", ip_str(&v.rec.owner, t), "nve", nve_name(n, v.nve), "epoch",
             ctl_rows_epoch(v.rec.epoch), "stale", (int)v.stale, "unconfirmed",
-            (int)v.unconfirmed, "frozen", (int)v.frozen);
+            (int)v.unconfirmed, "frozen", v.frozen_s != 0, "rival",
+            ctl_rows_ip(&v.rival), "frozen_left_s", (double)v.frozen_s);
         if (ctl_rows_fits(r, row, keys))
             return row;
     }
@@ -284,7 +285,8 @@ pend(struct nva_ctl *c, uint64_t conn, uint32_t vni, bool del)
 /* Only what the command knows may be there: a misspelt key would be a silent default.
  */
 static bool
-args_known(struct nva_ctl *c, uint64_t conn, json_t *args, const char *const *known)
+args_known(struct nva_ctl *c, uint64_t conn, json_t *args, const char *const *known,
+    const char *noun)
 {
     const char *key;
     json_t *value;
@@ -294,8 +296,8 @@ args_known(struct nva_ctl *c, uint64_t conn, json_t *args, const char *const *kn
         while (*k && strcmp(*k, key))
             k++;
         if (!*k) {
-            ctl_rows_fail(
-                c->rows, conn, "unknown argument \"%.64s\"; see berth vn --help", key);
+            ctl_rows_fail(c->rows, conn,
+                "unknown argument \"%.64s\"; see berth %s --help", key, noun);
             return false;
         }
     }
@@ -384,7 +386,7 @@ cmd_vn_add(void *node, uint64_t conn, json_t *args)
     struct nva_ctl *c = n->ctl;
     struct vn_rec vn;
     uint8_t reason;
-    if (!args_known(c, conn, args, known) || !vn_of(c, conn, args, &vn))
+    if (!args_known(c, conn, args, known, "vn") || !vn_of(c, conn, args, &vn))
         return;
     const struct vn_rec *old = registry_vn(n->reg, vn.vni, NULL);
     if (old) {
@@ -423,7 +425,7 @@ cmd_vn_del(void *node, uint64_t conn, json_t *args)
     json_t *vni = json_object_get(args, "vni");
     const char *name = json_string_value(json_object_get(args, "name"));
     const struct vn_rec *vn = NULL;
-    if (!args_known(c, conn, args, known))
+    if (!args_known(c, conn, args, known, "vn"))
         return;
     if (!!vni == !!name || (vni && !json_is_integer(vni))) {
         ctl_rows_fail(
@@ -447,6 +449,41 @@ cmd_vn_del(void *node, uint64_t conn, json_t *args)
         return;
     log_note("nva", "vn=%s vni=%u deleted", vn->name, number);
     registry_vn_del(n->reg, number, n->now_us);
+}
+
+/* ---- what damping has frozen (E5) ---- */
+
+static void
+cmd_mapping_clear(void *node, uint64_t conn, json_t *args)
+{
+    static const char *const known[] = {"cmd", "vni", "mac", NULL};
+    struct nva *n = node;
+    struct nva_ctl *c = n->ctl;
+    json_t *vni = json_object_get(args, "vni");
+    const char *text = json_string_value(json_object_get(args, "mac"));
+    struct mac mac;
+    char t[MAC_STR];
+    if (!args_known(c, conn, args, known, "mapping"))
+        return;
+    if (!json_is_integer(vni) || json_integer_value(vni) < 1 ||
+        json_integer_value(vni) > VNI_MAX) {
+        ctl_rows_fail(c->rows, conn, "vni is a whole number from 1 to %u", VNI_MAX);
+        return;
+    }
+    if (!text || !mac_parse(text, &mac)) {
+        ctl_rows_fail(c->rows, conn, "mac is an address like 52:54:00:12:34:56");
+        return;
+    }
+    uint32_t number = (uint32_t)json_integer_value(vni);
+    if (!registry_thaw(n->reg, number, &mac, n->now_us)) {
+        ctl_rows_fail(c->rows, conn,
+            "%s in VN %u is not frozen; berth show mappings --daemon nva shows which "
+            "are",
+            mac_str(&mac, t), number);
+        return;
+    }
+    log_note("nva", "vni=%u mac=%s cleared: may move again", number, mac_str(&mac, t));
+    ctl_rows_ok(c->rows, conn);
 }
 
 void
@@ -489,18 +526,19 @@ nva_ctl_stored(struct nva_ctl *c, uint32_t id, int status)
 /* ---- in and out ---- */
 
 static const struct ctl_command commands[] = {
-    {"vn add",            NULL,             cmd_vn_add},
-    {"vn del",            NULL,             cmd_vn_del},
-    {"vn list",           next_vn,          NULL      },
-    {"show mappings",     next_mapping,     NULL      },
-    {"show reservations", next_reservation, NULL      },
-    {"show sessions",     next_session,     NULL      },
-    {"show talkers",      next_talker,      NULL      },
-    {"show counters",     next_counter,     NULL      },
-    {"show timers",       next_timer,       NULL      },
-    {"trace",             next_event,       NULL      },
-    {"ping",              next_ping,        NULL      },
-    {NULL,                NULL,             NULL      },
+    {"vn add",            NULL,             cmd_vn_add       },
+    {"vn del",            NULL,             cmd_vn_del       },
+    {"vn list",           next_vn,          NULL             },
+    {"mapping clear",     NULL,             cmd_mapping_clear},
+    {"show mappings",     next_mapping,     NULL             },
+    {"show reservations", next_reservation, NULL             },
+    {"show sessions",     next_session,     NULL             },
+    {"show talkers",      next_talker,      NULL             },
+    {"show counters",     next_counter,     NULL             },
+    {"show timers",       next_timer,       NULL             },
+    {"trace",             next_event,       NULL             },
+    {"ping",              next_ping,        NULL             },
+    {NULL,                NULL,             NULL             },
 };
 
 struct nva_ctl *

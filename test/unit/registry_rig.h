@@ -33,6 +33,7 @@ struct sub {
 static struct registry *R;
 static struct sub S[N_NVE + 1];
 static uint64_t now;
+static uint32_t damp_moves; /* 0: the default */
 static struct {
     uint64_t hwm;
     struct {
@@ -307,7 +308,8 @@ conf_of(void)
         .recover_us = 10000000,
         .forget_us = 100000000,
         .stale_us = 20000000,
-        .negative_us = 5000000};
+        .negative_us = 5000000,
+        .damp_moves = damp_moves};
 }
 
 static inline void

@@ -177,6 +177,51 @@ test_pieces(void **state)
     rig_free(r);
 }
 
+/* A key that two edges claim in turns: shown with both, and lifted by a command. */
+static void
+test_frozen(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    uint8_t last;
+    rig_start(r);
+    rig_vn(r, 5000, "");
+    struct rig_nve *a = rig_nve(r, 0), *b = rig_nve(r, 1);
+    for (uint32_t i = 1; i <= 10; i++)
+        rig_register(r, i % 2 ? a : b, i, 5000, 1, 0, LISP_RT_F_CLAIM);
+    rig_run(r);
+    const char *row = rig_ctl(r, "{\"cmd\":\"show mappings\"}", &last);
+    assert_non_null(strstr(row, "\"owner\":\"10.255.0.1\""));
+    assert_non_null(strstr(
+        row, "\"frozen\":true,\"rival\":\"10.255.0.2\",\"frozen_left_s\":180.0}"));
+    static const struct {
+        const char *args, *error;
+    } bad[] = {
+        {"",                                                      "vni is a whole number from 1 to 16777215"},
+        {",\"vni\":5000",                                         "mac is an address like"                  },
+        {",\"vni\":0,\"mac\":\"02:00:00:00:00:01\"",              "vni is a whole number"                   },
+        {",\"vni\":5000,\"mac\":\"x\"",                           "mac is an address like"                  },
+        {",\"vni\":5000,\"mac\":\"02:00:00:00:00:01\",\"all\":1",
+         "unknown argument \"all\"; see berth mapping --help"                                               },
+        {",\"vni\":5000,\"mac\":\"02:00:00:00:00:02\"",
+         "02:00:00:00:00:02 in VN 5000 is not frozen; berth show mappings"                                  },
+    };
+    char text[256];
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "{\"cmd\":\"mapping clear\"%s}", bad[i].args);
+        row = rig_ctl(r, text, &last);
+        if (!strstr(row, bad[i].error))
+            fail_msg("%s: %s", text, row);
+    }
+    snprintf(text, sizeof text,
+        "{\"cmd\":\"mapping clear\",\"vni\":5000,\"mac\":\"02:00:00:00:00:01\"}");
+    rig_ctl(r, text, &last);
+    row = rig_ctl(r, "{\"cmd\":\"show mappings\"}", &last);
+    assert_non_null(strstr(row, "\"frozen\":false,\"rival\":null"));
+    assert_non_null(strstr(rig_ctl(r, text, &last), "is not frozen"));
+    rig_free(r);
+}
+
 static void
 test_shows(void **state)
 {
@@ -220,6 +265,7 @@ main(void)
         cmocka_unit_test(test_durable),
         cmocka_unit_test(test_restart_keeps),
         cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_shows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -312,6 +312,57 @@ test_reservation_share(void **state)
     assert_int_equal(answer()->type, REG_GRANT);
 }
 
+/* A number belongs to who reserved it: another NVE that has overheard number and id
+ * does not get the key, and cannot keep it from who may have it. */
+static void
+test_number_of_another(void **state)
+{
+    (void)state;
+    reg(1, rec_n(0, 1, 0), true);
+    reserve(2, 0, 1, 11);
+    struct mapping_rec m = rec_n(0, 1, answer()->rec.epoch);
+    m.migration_id = 11;
+    assert_int_equal(reg(3, m, false)->reason, REG_CONFLICT);
+    assert_int_equal(reg(1, m, false)->reason, REG_CONFLICT);
+    assert_int_equal(reg(2, m, false)->type, REG_REGISTERED);
+}
+
+/* Numbers are not used up by who makes them up: a server behind an edge carries the
+ * highest that is taken, again and again, in every way there is. */
+static void
+test_numbers_last(void **state)
+{
+    (void)state;
+    uint64_t first = reg(1, rec_n(0, 1, 0), true)->rec.epoch, top = 0;
+    for (uint32_t i = 0; i < 2000; i++) {
+        struct mapping_rec m = rec_n(0, 1, 0);
+        m.migration_id = 5000 + i;
+        for (uint32_t bit = 62; bit > 0; bit--) {
+            m.epoch = ((uint64_t)1 << bit) - 1;
+            registry_register(R, S[2].nve, 0, &m, false, false, now);
+            registry_reserve(R, S[2].nve, 0, &m, now);
+            m.epoch = EPOCH_RESERVED;
+            registry_register(R, S[2].nve, 0, &m, false, false, now);
+            m.epoch = EPOCH_RESERVED - 1;
+            registry_reserve(R, S[2].nve, 0, &m, now);
+        }
+        run();
+        tick(10000);
+    }
+    n_answers = 0;
+    top = reg(1, rec_n(0, 1, 0), true)->rec.epoch;
+    assert_true(top > first && top < first + ((uint64_t)2 << 32));
+    assert_int_equal(reg(2, rec_n(0, 2, 0), true)->type, REG_REGISTERED);
+    /* What edges have chosen while they were alone is taken an hour later. */
+    assert_int_equal(
+        reg(3, rec_n(0, 3, top + ((uint64_t)1 << 31)), false)->reason, REG_POLICY);
+    tick(3600000000ull);
+    for (uint32_t i = 1; i <= N_NVE; i++)
+        up(i);
+    assert_int_equal(
+        reg(3, rec_n(0, 3, top + ((uint64_t)1 << 31)), false)->type, REG_REGISTERED);
+}
+
 int
 main(void)
 {
@@ -323,6 +374,8 @@ main(void)
         T(test_reserved_restart),
         T(test_reservation_ends),
         T(test_reservation_share),
+        T(test_number_of_another),
+        T(test_numbers_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
