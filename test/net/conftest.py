@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lab"))
 import lab as labs  # noqa: E402
+import moves  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
@@ -37,3 +38,27 @@ def make_lab():
     yield make
     for lab in made:
         lab.down()
+
+
+@pytest.fixture(scope="module")
+def standing():
+    """The lab that tests leave to the next one, while it is sound."""
+    held = []
+    yield held
+    for lab in held:
+        lab.down()
+
+
+@pytest.fixture
+def three(standing):
+    """A VM that moves between tor1 and tor2, its peer behind tor3."""
+    if standing:
+        try:
+            moves.settled(standing[0], standing[0].vm, 2)
+        except (labs.LabError, OSError):
+            standing.pop().down()        # a test has failed in it
+    if not standing:
+        lab = moves.started(lambda **kw: labs.Lab(**kw).up(), tors=3)
+        standing.append(lab)
+        moves.ready(lab, lab.add_moving_vm(lab.servers[:2]), lab.add_vm(lab.servers[2]))
+    return standing[0]

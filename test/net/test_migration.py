@@ -6,8 +6,8 @@
                            nva
 
 The VM's card (lab/vnic.c) pauses and runs on elsewhere; probe (lab/probe.c) numbers packets.
+The twelve orders are test_migration_orders.py, crashes and partitions test_migration_faults.py.
 """
-import contextlib
 import json
 import os
 import signal
@@ -16,102 +16,8 @@ import time
 
 import pytest
 
-from lab import Lab, LabError, Probe, wait_for
-
-UNBUFFERED = "settings { hold_frames = 1 t_hold = 1ms }"
-
-
-def ready(lab, *vms):
-    """They are associated, every edge knows, and the first answers all others."""
-    for vm in vms:
-        vm.associate("red")
-    for vm in vms[1:]:
-        wait_for(f"ping {vm.name} {vms[0].name}", lambda v=vm: v.ping(vms[0].ip4, 1) == (1, 1))
-    lab.vm, lab.peer = vms[:2]
-    return lab
-
-
-def started(make_lab, settings="", **kw):
-    lab = make_lab(**kw)
-    for tor in lab.tors:
-        tor.settings = settings
-    lab.start()
-    lab.nva.vn_add(5000, "red", arp="suppress", mtu=1450)
-    return lab
-
-
-@pytest.fixture(scope="module")
-def standing():
-    """The lab that tests leave to the next one, while it is sound."""
-    held = []
-    yield held
-    for lab in held:
-        lab.down()
-
-
-@pytest.fixture
-def three(standing):
-    """A VM that moves between tor1 and tor2, its peer behind tor3."""
-    if standing:
-        try:
-            settled(standing[0], standing[0].vm, 2)
-        except (LabError, OSError):
-            standing.pop().down()        # a test has failed in it
-    if not standing:
-        lab = started(lambda **kw: Lab(**kw).up(), tors=3)
-        standing.append(lab)
-        ready(lab, lab.add_moving_vm(lab.servers[:2]), lab.add_vm(lab.servers[2]))
-    return standing[0]
-
-
-@contextlib.contextmanager
-def counted(*probes, settle_s=0.15):
-    """Packets run before, during and after the block; the list gets their reports."""
-    time.sleep(settle_s)                 # traffic before what is looked at
-    reports = []
-    yield reports
-    time.sleep(settle_s)
-    reports += [p.end() for p in probes]
-
-
-def beyond(report, moves):
-    """Lost although neither sent while the VM was paused nor under way at the pause."""
-    return [(n, [(t - m.paused_ns) / 1e6 for m in moves]) for n, t, d in report["lost_at"]
-            if not any(m.missed(n, t, d) for m in moves)]
-
-
-def clean(report):
-    """Nothing lost, doubled or out of order."""
-    assert report["send_errors"] == 0
-    assert (report["lost"], report["duplicates"], report["reordered"]) == (0, 0, 0), \
-        {k: v for k, v in report.items() if k != "lost_at"}
-
-
-def other(vm):
-    return next(s for s in vm.servers if s is not vm.server)
-
-
-def owner(lab, vm):
-    return [(m["owner"], int(m["epoch"])) for m in lab.nva.daemon.rows(
-        "show mappings", mac=vm.mac)]
-
-
-def settled(lab, vm, deadline_s=10):
-    """The VM is owned where it runs, and by nobody else."""
-    here = vm.server.nve
-
-    def good():
-        return [o for o, _ in owner(lab, vm)] == [here.vtep] and all(
-            {m["owner"] for m in t.daemon.rows("show mappings", mac=vm.mac)} <= {here.vtep}
-            for t in lab.tors) and [
-                t for t in lab.tors if any(a["state"] == "ASSOC" for a in t.daemon.rows(
-                    "show attachments", mac=vm.mac))] == [here]
-    wait_for(f"{vm.name} belongs to {here.name} alone", good, deadline_s)
-    wait_for(f"{vm.name} answers", lambda: lab.peer.ping(vm.ip4, 1) == (1, 1), deadline_s)
-
-
-def total(lab, name):
-    return sum(t.counters()[name] for t in lab.tors)
+from lab import LabError, Probe, wait_for
+from moves import UNBUFFERED, beyond, clean, counted, other, owner, ready, settled, started, total
 
 
 def test_nothing_is_lost_with_the_hold(three):
@@ -257,86 +163,6 @@ def test_roll_back(three, at):
     settled(three, vm)
 
 
-@pytest.mark.parametrize("who", ["old", "new", "remote", "authority", "old agent",
-                                 "new agent"])
-def test_kill_during_the_pause(three, who):
-    """What waits in the new edge is lost with it, and no more; of others nothing is lost."""
-    vm, target = three.vm, other(three.vm)
-    daemon = {"old": vm.server.nve, "new": target.nve, "remote": three.tors[2],
-              "authority": three.nva, "old agent": vm.server, "new agent": target}[who].daemon
-
-    def between(step):
-        if step == "commit":
-            time.sleep(0.02)             # something waits by now
-            daemon.kill()
-            daemon.start()
-    with counted(Probe.ping(three.peer, vm.ip4), settle_s=0.3) as reports:
-        move = vm.move(target, 0.1, between=between)
-    report = reports[0]
-    if who == "new":
-        assert beyond(report, [move]) == []
-        assert (report["duplicates"], report["reordered"]) == (0, 0)
-    else:
-        clean(report)
-    settled(three, vm)
-    with counted(Probe.ping(three.peer, vm.ip4)) as reports:
-        vm.move(other(vm), 0.02)
-    clean(reports[0])
-    settled(three, vm)
-
-
-# The orders of the four events, and where packets to the VM may be lost: one letter per
-# interval before, between and after them. x: while the VM is paused; X: although it runs.
-# p paused, s started, l the old edge told, L the new one told.
-ORDERS = {
-    "p s l L": "DxXBR", "p s L l": "DxXXR", "p l s L": "DxBBR", "p l L s": "DxBBR",
-    "p L s l": "DxxXR", "p L l s": "DxxBR", "l p s L": "DDBBR", "l p L s": "DDBBR",
-    "l L p s": "DDDBR", "L p s l": "DDxXR", "L p l s": "DDxBR", "L l p s": "DDDBR",
-}
-
-
-@pytest.mark.parametrize("order", ORDERS)
-def test_orders(three, order):
-    """Told early, the old edge is only armed, and hears of the pause when it comes; the new
-    one is told early by `pre`, and activated before the start or, told late, at once."""
-    vm, target, events = three.vm, other(three.vm), order.split()
-    move, times = vm.migration(target), []
-    with counted(Probe.stream(three.peer, vm, 1000)) as reports:
-        for i, event in enumerate(events):
-            before = time.monotonic_ns()
-            if event == "p":
-                if "l" in events[:i]:
-                    vm.tell(move, "hold")
-                vm.pause(move)
-                if "l" in events[:i]:
-                    vm.tell(move, "commit")
-            elif event == "s":
-                if "L" in events[:i]:
-                    vm.tell(move, "asso")
-                vm.start(move)
-            elif event == "l":
-                vm.tell(move, "commit" if "p" in events[:i] else "prepare")
-            else:
-                vm.tell(move, "pre")
-                if "s" in events[:i]:
-                    vm.tell(move, "asso")
-            times.append((before, time.monotonic_ns()))
-            time.sleep(0.04)             # the interval
-        vm.tell(move, "terminate")
-    bad = []
-    for _, sent, _ in reports[0]["lost_at"]:
-        # an interval ends when its event is done, the next begins when it starts
-        fates = {fate for i, fate in enumerate(ORDERS[order])
-                 if (i == 0 or sent >= times[i - 1][0] - 2e6)
-                 and (i == len(times) or sent <= times[i][1])}
-        if not fates & set("xX"):
-            bad.append(sum(sent >= t[0] for t in times))
-    # of packets that should not have been lost: the interval of each
-    assert bad == []
-    assert reports[0]["duplicates"] == 0
-    settled(three, vm)
-
-
 def test_a_sender_without_phases(three):
     """A hypervisor that only associates anew and takes the old place away (F20)."""
     vm, target = three.vm, other(three.vm)
@@ -375,7 +201,8 @@ def test_a_tcp_session_survives(three):
     wait_for("iperf3", lambda: peer.run(["ss", "-Hltn", "sport = :5201"]).stdout.strip())
     client = vm.popen(["iperf3", "-c", peer.ip4, "-R", "-t", "3", "-J", "-i", "0.1"],
                       stderr=subprocess.PIPE)
-    time.sleep(0.8)                      # it has found its rate
+    taken = total(three, "rx_overlay")
+    wait_for("its rate", lambda: total(three, "rx_overlay") > taken + 2000)
     for _ in range(2):
         vm.move(other(vm), 0.05)
         time.sleep(0.2)                  # the spacing of moves
