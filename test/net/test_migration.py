@@ -227,3 +227,29 @@ def test_a_refused_target_changes_nothing(three):
     clean(reports[0])
     assert owner(three, vm) == row
     settled(three, vm)
+
+
+def test_another_oui(make_lab):
+    """Epochs travel under the OUI that is configured, on the wire to the edges and to the
+    authority (K5, K20). Who was given another one speaks plain VDP: it cannot name a VN."""
+    lab = make_lab(tors=3)
+    stranger = lab.servers[2]
+    for node in [lab.nva, *lab.tors, *lab.servers[:2]]:
+        node.settings = "oui = 0x0a1b2c"
+    lab.start()
+    lab.nva.vn_add(5000, "red", arp="suppress", mtu=1450)
+    vm, peer = lab.add_moving_vm(lab.servers[:2]), lab.add_vm(stranger)
+    with pytest.raises(LabError):
+        peer.associate("red")
+    wait_for("the count", lambda: lab.tors[2].counters()["rx_unknown_orgs"])
+    stranger.settings = lab.nva.settings
+    stranger.daemon.stop()
+    stranger.daemon.write_conf(stranger.conf())
+    stranger.start()
+    ready(lab, vm, peer)
+    with counted(Probe.ping(peer, vm.ip4)) as reports:
+        move = vm.move(other(vm), 0.05)
+    clean(reports[0])
+    assert int(move.answers["asso"]["epoch"]) == owner(lab, vm)[0][1] \
+        > int(move.answers["prepare"]["epoch"])
+    settled(lab, vm)
