@@ -61,6 +61,7 @@ entry_free(struct edge *e, uint32_t h)
     if (n->flags & ENTRY_MAC)
         map_del(&e->att->by_key, key_hash(e, n->vni, &n->mac), h);
     edge_ticket_drop(e, n->reg);
+    edge_ticket_drop(e, n->claim);
     edge_ticket_drop(e, n->resv);
     timers_clear(&e->timers, &n->timer);
     entry_ips_set(n, NULL, 0);
@@ -268,7 +269,8 @@ waits(struct edge *e, uint32_t h, bool on)
 static bool
 in_doubt(const struct entry *n)
 {
-    return n->flags & ENTRY_LOCAL && (n->flags & ENTRY_WANT || n->unsure || n->unheard);
+    return n->flags & ENTRY_LOCAL &&
+           (n->flags & ENTRY_WANT || n->claim || n->unsure || n->unheard);
 }
 
 /* That, or its VM is to come. */
@@ -409,6 +411,16 @@ entry_claim(
     return v;
 }
 
+/* No answer of the authority concerns it any more. */
+void
+entry_unsay(struct edge *e, uint32_t h)
+{
+    struct entry *n = entry_at(e, h);
+    edge_ticket_drop(e, n->reg);
+    edge_ticket_drop(e, n->claim);
+    n->reg = n->claim = 0;
+}
+
 void
 entry_withdraw(struct edge *e, uint32_t h, bool tomb)
 {
@@ -417,10 +429,9 @@ entry_withdraw(struct edge *e, uint32_t h, bool tomb)
     uint32_t holder = 0;
     bool known = mapping_find(e, n->vni, &n->mac, NULL, &rec, &holder);
     bool ours = known && holder == h;
-    bool asked = n->reg != 0;
+    bool asked = n->reg || n->claim;
     n->flags &= (uint16_t) ~(ENTRY_LOCAL | ENTRY_FRESH | ENTRY_TOOK | ENTRY_PUBLISHED);
-    edge_ticket_drop(e, n->reg);
-    n->reg = 0;
+    entry_unsay(e, h);
     if (ours) {
         struct mapping_rec to;
         mapping_local_clear(e, n->vni, &n->mac, h, tomb);
@@ -567,11 +578,12 @@ entry_publish(struct edge *e, uint32_t h, bool refresh)
         rec.epoch--; /* what is known; ours is provisional until granted */
     if (!(n->flags & ENTRY_LEARNED)) /* frames are no proof of whose they are (K18) */
         rec.vsi = vsiid_print(&att_at(e, n->att)->id);
-    n->reg = edge_ticket(e, TICKET_REGISTER, h);
+    uint32_t *ticket = want ? &n->claim : &n->reg;
+    edge_ticket_drop(e, *ticket);
+    *ticket = edge_ticket(e, TICKET_REGISTER, h);
     struct edge_out *o = edge_emit(e, EDGE_REGISTER);
-    o->id = n->reg;
+    o->id = *ticket;
     o->u.reg.rec = rec;
     o->u.reg.want_epoch = want;
-    n->asked |= want;
     o->u.reg.refresh = refresh && !want; /* what was never granted is a claim still */
 }

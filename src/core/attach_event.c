@@ -41,7 +41,7 @@ lost_one(const struct edge *e, uint32_t h)
     if (holder)
         return holder != h && !(entry_at(e, holder)->flags & ENTRY_FRESH);
     bool wants = n->flags & ENTRY_WANT;
-    return !(n->reg ? wants || n->asked : wants && !e->session_up);
+    return !(n->claim || (wants && !e->session_up));
 }
 
 /* Implicit emigration (E3). Where the newer owner is another NVE, mapping relays (D1).
@@ -58,8 +58,7 @@ lose(struct edge *e, uint32_t h, uint8_t was)
             continue;
         mapping_find(e, t->vni, &t->mac, NULL, NULL, &holder);
         t->flags &= (uint16_t) ~(ENTRY_LOCAL | ENTRY_PUBLISHED | ENTRY_WANT);
-        edge_ticket_drop(e, t->reg);
-        t->reg = 0;
+        entry_unsay(e, n);
         if (holder == 0 && mapping_tomb(e, t->vni, &t->mac))
             t->flags |= ENTRY_TOMB;
     }

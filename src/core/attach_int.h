@@ -31,7 +31,9 @@ enum {                                   /* flags of an entry */
 #define ENTRY_IPS_IN 2
 struct entry {
     uint32_t att, next;                  /* its attachment; next of the same list */
-    uint32_t vni, reg;                   /* reg: ticket of the registration, 0 = none */
+    uint32_t vni, reg;                   /* reg: ticket of the registration by number, 0 = none */
+    uint32_t claim;                      /* ... of that without one: however late its answer is, it is
+                                          * the newest number of ours */
     struct mac mac;
     uint16_t vid, flags;
     uint8_t pcp : 3, confirmed : 1;      /* confirmed: every subscriber has what was published */
@@ -41,8 +43,6 @@ struct entry {
     uint8_t owed : 1;                    /* a tombstone that was not withdrawn: its VM was on its way */
     uint32_t resv;                       /* ticket of a reservation, 0 = none */
     uint8_t n_ips;
-    uint8_t asked : 1;                   /* a claim without a number is not answered yet; reg
-                                          * may name a later one, of a number from elsewhere */
     uint8_t unheard : 1;                 /* its number came from elsewhere, and the authority has not
                                           * taken it: it may have given us a newer one (D1) */
     struct timer timer;                  /* learned: age; others: registration again */
@@ -171,6 +171,7 @@ void entry_end(struct edge *e, uint32_t h, bool tomb, uint32_t txn);
 enum mapping_verdict entry_claim(struct edge *e, uint32_t h, uint64_t epoch,
     uint64_t migration_id, uint32_t txn);
 bool entry_resident(const struct edge *e, uint32_t h);       /* mapping says: here, this one */
+void entry_unsay(struct edge *e, uint32_t h);                /* registrations under way are void */
 void entry_withdraw(struct edge *e, uint32_t h, bool tomb);
 void entry_tomb_end(struct edge *e, uint32_t h);
 void entry_tomb_stays(struct edge *e, uint32_t h);           /* nobody is to come: what is owed */

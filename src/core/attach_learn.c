@@ -173,7 +173,6 @@ learn_refused(struct edge *e, uint32_t h, const struct ip *holder)
     *refused_at(e, n->vni, &n->mac) = (struct refused){.vni = n->vni,
         .mac = n->mac,
         .until_us = e->now_us + edge_set(e, SET_LEARN_AGE_US) / QUIET_SHARE};
-    n->reg = 0;
     learn_drop(e, h);
 }
 

@@ -300,9 +300,7 @@ attach_session(struct edge *e, bool up)
         } else if (up) {
             reserve_again(e, h);
         } else {
-            edge_ticket_drop(e, n->reg);
-            n->reg = 0;
-            n->asked = 0; /* nobody is left to grant it */
+            entry_unsay(e, h); /* nobody is left to grant it */
         }
     }
 }

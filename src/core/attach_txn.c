@@ -714,14 +714,13 @@ said_again(const struct edge *e, uint32_t h)
 /* Every number granted is kept, and told to the journal where no answer waits for it.
  */
 static void
-granted(struct edge *e, uint32_t h, uint64_t epoch, uint64_t migration_id)
+granted(struct edge *e, uint32_t h, bool claimed, uint64_t epoch, uint64_t migration_id)
 {
     struct entry *n = entry_at(e, h);
     bool again = said_again(e, h);
     bool asked =
-        !again && (n->flags & ENTRY_WANT || (n->asked && !entry_resident(e, h)));
+        !again && (n->flags & ENTRY_WANT || (claimed && !entry_resident(e, h)));
     bool want = asked && epoch && !overtaken(e, h);
-    n->asked = 0;
     if (!again)
         n->unheard = 0;
     if (epoch && !again)
@@ -750,6 +749,9 @@ attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
     uint32_t att = n->att, txn = att_at(e, att)->txn;
     bool late =
         t->kind == TICKET_RESERVE && !(txn && plans[txn_at(e, txn)->action].reserve);
+    bool claimed = t->id == n->claim;
+    late |=
+        claimed && !(n->flags & ENTRY_WANT); /* a number from elsewhere came since */
     bool waited = n->flags & ENTRY_WAITED && !late;
     if (t->kind == TICKET_RESERVE) {
         n->resv = 0;
@@ -758,16 +760,17 @@ attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
         n->unsure =
             late && status == 0 && news && epoch > mapping_epoch(e, n->vni, &n->mac);
     } else {
-        n->reg = 0;
-        if (status)
-            n->asked = 0;
+        if (claimed)
+            n->claim = 0;
+        else
+            n->reg = 0;
         if (n->resv == 0 && n->flags & ENTRY_WANT && status == 0 && !said_again(e, h))
             n->unsure = 0; /* what is granted now is above it */
     }
     if (!late)
         n->flags &= (uint16_t)~ENTRY_WAITED;
     if (status == 0 && t->kind == TICKET_REGISTER) {
-        granted(e, h, epoch, migration_id);
+        granted(e, h, claimed, epoch, migration_id);
     } else if (status == 0) {
         struct att *a = att_at(e, att);
         if (epoch >= a->epoch) {
@@ -777,7 +780,8 @@ attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
     } else if (n->flags & ENTRY_LEARNED) {
         learn_drop(e, h);
         return;
-    } else if (t->kind == TICKET_REGISTER && (!is_final(status) || !waited)) {
+    } else if (t->kind == TICKET_REGISTER && !(claimed && late) &&
+               (!is_final(status) || !waited)) {
         /* Nobody waits for the answer any more, and somebody else owns it: what is
          * known of the newer owner is asked for, and ends ours when it comes (E3). */
         if (status ==
@@ -822,7 +826,7 @@ attach_conflict(struct edge *e, const struct ticket *t, const struct ip *holder)
         learn_refused(e, t->ref, holder);
         return;
     }
-    if (t->kind == TICKET_REGISTER && !(n->flags & ENTRY_WANT)) {
+    if (t->kind == TICKET_REGISTER && t->id != n->claim) {
         attach_registered(e, t, 0, 0, -EEXIST);
         return;
     }

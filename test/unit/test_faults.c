@@ -228,6 +228,42 @@ test_claim_under_way_has_no_target_F10(void **state)
     rig_free(g);
 }
 
+/* A resume asks for its number while the authority recovers, and is not answered in
+ * time; what comes next names one and is taken at once. The answer to the claim comes
+ * after another edge has claimed: it is the newest number, and L has it. */
+static void
+test_claim_outlives_a_number_F13(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new();
+    struct tns_request by_number = {.has_epoch = 1, .epoch = g->epoch + 1};
+    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    g->n[L].slow = 1;
+    rig_ask(g, L, 1, TNS_RESUME, NULL);
+    rig_time(g, edge_settings[SET_PUBLISH_US].def);
+    assert_int_equal(rig_state(g, L, 1), ATT_ASSOC);
+    rig_ask(g, L, 1, TNS_IMMIGRATE_ASSO, &by_number);
+    assert_int_equal(g->n[L].n_said, 2);
+    struct edge_out claim = g->n[L].said[0];
+    g->n[L].said[0] = g->n[L].said[1];
+    g->n[L].said[1] = claim;
+    uint32_t answers = g->n_answers;
+    assert_true(rig_arrives(g, L));
+    assert_int_equal(g->n_answers, answers + 1);
+    assert_int_equal(g->epoch, by_number.epoch);
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
+    assert_int_equal(rig_state(g, L, 1), ATT_ASSOC); /* its claim is under way */
+    rig_send(g, R);
+    assert_true(rig_arrives(g, L));
+    assert_true(ip_equal(&g->own.owner, &g->n[L].conf.vtep));
+    assert_int_equal(rig_state(g, L, 1), ATT_ASSOC);
+    assert_int_equal(rig_state(g, M, 1), ATT_EMIG);
+    assert_int_equal(mapping_epoch(g->n[L].e, RIG_VNI, &g->mac), g->epoch);
+    assert_true(rig_got(g, rig_send(g, R)));
+    rig_free(g);
+}
+
 /* What M says is slow: it asks for a number and is not answered in time, the VM ends
  * there, begins at another port by an old number that the authority never took, and
  * ends again. Should that leave a tombstone, then M relays to L, and L to M by what M
@@ -364,6 +400,7 @@ main(void)
         cmocka_unit_test(test_target_that_cannot_F8),
         cmocka_unit_test(test_claim_under_way_relays_nothing_F10),
         cmocka_unit_test(test_claim_under_way_has_no_target_F10),
+        cmocka_unit_test(test_claim_outlives_a_number_F13),
         cmocka_unit_test(test_number_never_taken_leaves_no_tombstone_F10),
         cmocka_unit_test(test_drain_where_nobody_owns_F7),
         cmocka_unit_test(test_authority_that_forgot_F13),
