@@ -18,6 +18,7 @@ import errno
 import glob
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -36,8 +37,14 @@ QEMU = "/usr/bin/qemu-system-x86_64"
 METADATA = "urn:berth:1"
 ECHO_PORT, COMMAND_PORT = 7007, 7008
 SO_RCVBUFFORCE, SO_TIMESTAMPNS = 33, 35
+SOL_PACKET, PACKET_AUXDATA, TP_STATUS_VLAN_VALID = 263, 8, 16
+AUXDATA = struct.Struct("=IIIHHHH")
 BOOT_S = 60
 BROKEN_MAX = 3                           # machines that QEMU may break in one lab
+# What a broken guest's kernel says of itself.
+BROKEN = re.compile(rb"[^\n]*(Kernel panic|BUG:|Oops|general protection|is not a head|stall"
+                    rb"|soft lockup|segfault|traps:|Bad page|corrupt|TX timeout)[^\n\r]*")
+SILENT_S = 10                            # the console of a machine that lives says more often
 
 # $1: the folder, $2: the lab's, $3: the build directory, $4: the name of the host. It
 # becomes libvirtd, so the PID stays the one that was written down.
@@ -309,11 +316,20 @@ class Machine:
         hypervisor.virsh("create", path, timeout=timeout)
         self.at = hypervisor
 
+    def said(self):
+        """Its console, where it runs."""
+        with contextlib.suppress(OSError), open(self.console(self.at), "rb") as f:
+            return f.read()
+        return b""
+
     def wait_booted(self):
-        def ready():
-            with contextlib.suppress(OSError), open(self.console(self.at), "rb") as f:
-                return b"guest: ready" in f.read()
-        wait_for(f"{self.name} to boot (console {self.console(self.at)})", ready, BOOT_S, 0.05)
+        wait_for(f"{self.name} to boot (console {self.console(self.at)})",
+                 lambda: b"guest: ready" in self.said(), BOOT_S, 0.05)
+
+    def taken(self):
+        """Number of frames that QEMU has taken out of its tap: those that wait do not count."""
+        out = self.at.server.run(["ip", "-j", "-s", "link", "show", "dev", self.tap()])
+        return json.loads(out.stdout)[0]["stats64"]["tx"]["packets"]
 
     def tap(self, hypervisor=None):
         """Name of its interface on the server."""
@@ -394,6 +410,7 @@ class MachineLab:
         self.vn, self.vni = vn, vni
         self.hypervisors = [Hypervisor(s) for s in self.lab.servers[:2]]
         self.events, self.machines, self.asker = {}, [], None
+        self.booted = {}                 # machine: marks of the events then
         self.broken = 0                  # machines that QEMU broke (alive)
 
     def up(self):
@@ -423,35 +440,56 @@ class MachineLab:
         """A machine that has booted and answers."""
         m = Machine(self.lab, len(self.machines) + 1, self.vn)
         self.machines.append(m)
-        m.create(hypervisor or self.hypervisors[0])
-        m.wait_booted()
+        self.boot(m, hypervisor or self.hypervisors[0])
         return m
 
+    def boot(self, machine, hypervisor):
+        machine.create(hypervisor)
+        machine.wait_booted()
+        self.booted[machine] = {h: e.mark() for h, e in self.events.items()}
+
     def alive(self, machine, deadline_s=10):
-        """Does it answer? False: frames reach it and it is silent, so QEMU has broken it,
-        and it has been made anew on its server. Emulation (TCG) loses a store of the guest
-        when its CPU's thread is preempted at the wrong moment of a migration; the guest
-        then finds its rings inconsistent, or panics. On a busy machine that is one
-        migration in some fifty; more than BROKEN_MAX in one lab are an error."""
+        """Does it answer? False: it does not, has shown itself that it is broken, and has
+        been made anew on its server. Emulation (TCG) loses a store of the guest when its
+        CPU's thread is preempted at the wrong moment of a migration; the guest then finds
+        its rings inconsistent, or panics. On a busy machine that is one migration in some
+        fifty; more than BROKEN_MAX in one lab are an error, and so is a machine that is
+        silent and shows nothing: then the network is at fault."""
         with contextlib.suppress(LabError):
             wait_for("an answer", lambda: machine.ask(self.asker), deadline_s)
             return True
         where = f"{machine.name} on {machine.at.server.name}"
-        with Watched(self.asker, machine, 10000) as w:
-            time.sleep(0.5)              # spacing: some pings
-        if not w.taps[0].asked:
-            raise LabError(f"{where}: no frame reaches it")
-        if w.taps[0].answered:
-            raise LabError(f"{where}: its answers are lost")
+        why = self.broken_by_itself(machine)
+        if not why:
+            raise LabError(f"{where}: silent, and nothing is wrong with it")
         self.broken += 1
+        print(f"{where}: broken by QEMU ({self.broken} of {BROKEN_MAX} at most): {why}")
         if self.broken > BROKEN_MAX:
             raise LabError(f"{where}: QEMU has broken {self.broken} machines")
-        print(f"{where}: broken by QEMU ({self.broken} of {BROKEN_MAX} at most), made anew")
         machine.at.virsh("destroy", machine.name)
-        machine.create(machine.at)
-        machine.wait_booted()
+        self.boot(machine, machine.at)
         wait_for("an answer of the new machine", lambda: machine.ask(self.asker), 20)
         return False
+
+    def broken_by_itself(self, machine):
+        """How a silent machine shows that it is broken, not by way of our network: by its
+        console, by its reset, or by taking none of the frames that wait in its tap. ""
+        when it does not."""
+        said = BROKEN.search(machine.said())
+        if said:
+            return said[0].decode(errors="replace")
+        if any(e.since(self.booted[machine][h], domain=machine.name, qemu="RESET")
+               for h, e in self.events.items()):
+            return "it was reset"
+        count, taken = len(machine.said()), machine.taken()
+        with Watched(self.asker, machine, 10000) as w:
+            with contextlib.suppress(LabError):
+                wait_for("its console", lambda: len(machine.said()) > count, SILENT_S)
+        if len(machine.said()) == count:
+            return f"its console has been silent for {SILENT_S} s"
+        if w.taps[0].asked and machine.taken() == taken:
+            return f"it took none of {len(w.taps[0].asked)} frames"
+        return ""
 
     def other(self, hypervisor):
         return next(h for h in self.hypervisors if h is not hypervisor)
@@ -477,12 +515,21 @@ class Pause:
     def __init__(self, source, target, marks):
         stop = source.expect("STOP", lambda e: e.get("qemu") == "STOP", marks[0])
         start = target.expect("RESUME", lambda e: e.get("qemu") == "RESUME", marks[1])
-        shift = time.time_ns() - time.monotonic_ns()
-        self.stop_ns, self.resume_ns = (e["at_us"] * 1000 - shift for e in (stop, start))
+        self.shift_ns = time.time_ns() - time.monotonic_ns()
+        self.stop_ns, self.resume_ns = (e["at_us"] * 1000 - self.shift_ns for e in (stop, start))
 
     @property
     def ms(self):
         return (self.resume_ns - self.stop_ns) / 1e6
+
+    @property
+    def stop_s(self):
+        """Its beginning by the time of day."""
+        return (self.stop_ns + self.shift_ns) / 1e9
+
+    def said_on_return(self, lost_at, taps):
+        """How many of those that were lost it answered after the pause."""
+        return sum(t.answered.get(number, 0) > self.resume_ns for number, *_ in lost_at for t in taps)
 
     def beyond(self, lost_at, taps, until_ns=0):
         """Of the packets that were lost, those that neither the pause explains (sent after
@@ -504,8 +551,9 @@ class Pause:
 
 
 class Tap:
-    """The probe's questions that reached a machine's interface on its server, and the
-    answers that came out of it, by number. It is watched from now on, read at the end."""
+    """The probe's questions that reached a machine's interface on its server, fit to be
+    taken by it, and the answers that came out of it, by number. It is watched from now on,
+    read at the end."""
 
     MARK = b"berthprb"
     ALL, REQUEST, REPLY = 3, 8, 0        # ETH_P_ALL; ICMP types
@@ -513,27 +561,34 @@ class Tap:
     def __init__(self, machine, hypervisor):
         self.asked, self.answered = {}, {}           # number: first at CLOCK_MONOTONIC in ns
         self.answers = collections.Counter()         # by number
+        self.mac = labs.mac_bytes(machine.mac)
         name = machine.tap(hypervisor)
         with hypervisor.server.inside():
             self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             # nobody reads until the end: a migration's worth of packets waits here
             self.sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
             self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            self.sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
             self.sock.bind((name, self.ALL))
         self.sock.setblocking(False)
 
     def _next(self):
-        """(frame, time), or None: all have been read."""
+        """(frame, time), or None: all have been read. Tagged frames are left out: the
+        kernel keeps the tag apart, and the machine takes none."""
         while True:
             try:
-                data, extra, _, _ = self.sock.recvmsg(256, socket.CMSG_SPACE(16))
+                data, extra, _, _ = self.sock.recvmsg(
+                    256, socket.CMSG_SPACE(16) + socket.CMSG_SPACE(AUXDATA.size))
             except BlockingIOError:
                 return None
             except OSError as e:
                 if e.errno != errno.ENETDOWN:        # said once when the tap has gone
                     raise
                 continue
-            s, ns = next(struct.unpack("=qq", d) for _, kind, d in extra if kind == SO_TIMESTAMPNS)
+            said = {kind: d for _, kind, d in extra}
+            if AUXDATA.unpack(said[PACKET_AUXDATA])[0] & TP_STATUS_VLAN_VALID:
+                continue
+            s, ns = struct.unpack("=qq", said[SO_TIMESTAMPNS])
             return data, s * 10 ** 9 + ns
 
     def read(self):
@@ -543,6 +598,8 @@ class Tap:
             if data[12:14] == b"\x08\x00" and data[23] == 1 and data[42:50] == self.MARK:
                 number = int.from_bytes(data[50:58], sys.byteorder)
                 seen = {self.REQUEST: self.asked, self.REPLY: self.answered}[data[34]]
+                if data[:6] != self.mac and seen is self.asked:
+                    continue
                 seen.setdefault(number, ns - shift)
                 self.answers[number] += seen is self.answered
 

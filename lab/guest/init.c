@@ -6,8 +6,9 @@
  * UDP port 7007 answers each datagram with what it got, how many it has answered, and
  * its own clock (microseconds, 64 bits each, big endian).
  * UDP port 7008 takes one word: "dirty N" writes to N MiB of memory each second, so
- * that a migration finds work; "off" switches the machine off.
- * TCP port 7009 takes one stream at a time and throws it away. */
+ * that a migration finds work; "off" switches the machine off; "crash" breaks it.
+ * TCP port 7009 takes one stream at a time and throws it away.
+ * Twice a second it says on the console that it lives. */
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
@@ -33,6 +34,7 @@
 #define NIC       "eth0"
 #define PAGE      4096
 #define DIRTY_MAX 48u /* MiB; the machine has some 90 */
+#define ALIVE_MS  500
 
 static char line[4096]; /* of the kernel */
 
@@ -255,6 +257,8 @@ command(int s)
     sendto(s, text, (size_t)size, 0, (struct sockaddr *)&from, n);
     if (!strcmp(text, "off"))
         reboot(RB_POWER_OFF);
+    if (!strcmp(text, "crash"))
+        set("/proc/sysrq-trigger", "c");
 }
 
 static void
@@ -304,14 +308,27 @@ beat(void)
         beats.next_us = now_us();
 }
 
+/* The network may be at fault, so this goes another way. */
+static void
+alive(void)
+{
+    static uint64_t next_us, count;
+    uint64_t now = now_us();
+    if (now < next_us)
+        return;
+    next_us = now + ALIVE_MS * 1000;
+    say("alive %llu", (unsigned long long)++count);
+}
+
 static int
 wait_ms(void)
 {
+    uint64_t now;
     if (dirt.pages_s)
         return 2;
-    if (!beats.every_us)
-        return -1;
-    uint64_t now = now_us();
+    now = now_us();
+    if (!beats.every_us || beats.next_us > now + ALIVE_MS * 1000)
+        return ALIVE_MS;
     return beats.next_us > now ? (int)((beats.next_us - now + 999) / 1000) : 0;
 }
 
@@ -327,6 +344,7 @@ serve(void)
     for (;;) {
         p[2] = (struct pollfd){.fd = stream >= 0 ? stream : sink, .events = POLLIN};
         poll(p, 3, wait_ms());
+        alive();
         if (p[0].revents)
             echo(p[0].fd);
         if (p[1].revents)

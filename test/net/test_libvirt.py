@@ -18,6 +18,7 @@ import hypervisor as hv
 from lab import LabError, wait_for
 
 INTERVAL_US = 5000
+LATE_S = 0.05      # one agent may hear of its event so much later than the other of its own
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +97,45 @@ def test_it_starts(ml, machine):
     assert ml.asker.ping(machine.ip6) == (3, 3)
 
 
-def moved(ml, machine):
-    """A migration to the other server under pings; True if the machine lives."""
+POST_COPY = ("--postcopy", "--bandwidth", "4")
+
+
+def qemu_says(word):
+    """To find QEMU's word on a migration among the events."""
+    return lambda e: e.get("qemu") == "MIGRATION" and e["data"]["status"] == word
+
+
+def libvirt_says(event, detail):
+    return lambda e: (e.get("event"), e.get("detail")) == (event, detail)
+
+
+def begin(ml, machine, w, mark, *more):
+    """A migration, in post-copy if it is one that can: (process of virsh, target)."""
     a, b = machine.at, ml.other(machine.at)
-    epoch, mark = residence(ml, machine)[1], marks(ml)
+    process = machine.begin_migration(b, *more)
+    ml.events[b].expect("the target", lambda e: e.get("event") == "STARTED", mark[b])
+    w.tap(b)
+    if "--postcopy" in more:
+        ml.events[a].expect("the copy to begin", qemu_says("active"), mark[a])
+        a.virsh("migrate-postcopy", machine.name)
+        ml.events[b].expect("post-copy", libvirt_says("RESUMED", "POSTCOPY"), mark[b])
+    return process, b
+
+
+def commands(hypervisor, machine, since_s):
+    """What the agent was told about the machine: {operation: when first}."""
+    found = {}
+    for row in hypervisor.server.daemon.rows("trace", vsi=machine.vsi):
+        if row["event"] == "command" and row["at_s"] >= since_s:
+            found.setdefault(row["op"], row["at_s"])
+    return found
+
+
+def moved(ml, machine, *more):
+    """A migration to the other server under pings; True if the machine lives."""
+    a, epoch, mark, since_s = machine.at, residence(ml, machine)[1], marks(ml), time.time()
     with asked(ml, machine) as w:
-        process = machine.begin_migration(b)
-        ml.events[b].expect("the target", lambda e: e.get("event") == "STARTED", mark[b])
-        w.tap(b)
+        process, b = begin(ml, machine, w, mark, *more)
         machine.finish(process, b)
         epoch = wait_owner(ml, machine, b, above=epoch)
     pause = hv.Pause(ml.events[a], ml.events[b], (mark[a], mark[b]))
@@ -113,12 +145,20 @@ def moved(ml, machine):
     row = attached(b, machine)
     assert row["state"] == "associated" and int(row["epoch"]) == epoch
     wait_for("its epoch in the domain", lambda: told_epoch(machine) == epoch)
+    old, new = commands(a, machine, since_s), commands(b, machine, since_s)
+    assert list(old) == ["emigrate", "terminate"]
+    assert list(new) == ["immigrate-prepare", "immigrate"]
+    # reserved while it runs, let go in the pause, taken before it runs there
+    print(f"emigrate {(old['emigrate'] - pause.stop_s) * 1e3:.1f}, immigrate "
+          f"{(new['immigrate'] - pause.stop_s) * 1e3:.1f} ms after the pause began")
+    assert new["immigrate-prepare"] < pause.stop_s <= old["emigrate"] < new["immigrate"] + LATE_S
     return ml.alive(machine)
 
 
+@pytest.mark.parametrize("more", [(), POST_COPY], ids=["pre-copy", "post-copy"])
 @pytest.mark.parametrize("way", ["there", "back"])
-def test_live_migration(ml, machine, way):
-    while not moved(ml, machine):        # a machine that QEMU has broken tells nothing
+def test_live_migration(ml, machine, way, more):
+    while not moved(ml, machine, *more):     # a machine that QEMU has broken tells nothing
         pass
 
 
@@ -126,8 +166,7 @@ def begun(ml, machine):
     """A migration that copies slowly: (process of virsh, target, marks), in pre-copy."""
     a, b, mark = machine.at, ml.other(machine.at), marks(ml)
     process = machine.begin_migration(b, "--bandwidth", "4")
-    ml.events[a].expect("the copy to begin", lambda e: e.get("qemu") == "MIGRATION"
-                        and e["data"]["status"] == "active", mark[a])
+    ml.events[a].expect("the copy to begin", qemu_says("active"), mark[a])
     wait_for("the reservation", lambda: attached(b, machine))
     return process, b, mark
 
@@ -164,13 +203,11 @@ def dies_in_the_pause(ml, machine, mark):
 def dies_when_complete(ml, machine, mark):
     """The target's QEMU, when all of the state is there and its edge has the machine,
     before it runs: the source's libvirtd, which would say so, waits meanwhile."""
-    def status(word):
-        return lambda e: e.get("qemu") == "MIGRATION" and e["data"]["status"] == word
     a, b = machine.at, ml.other(machine.at)
-    ml.events[a].expect("the switch", status("device"), mark[a])
+    ml.events[a].expect("the switch", qemu_says("device"), mark[a])
     os.kill(a.process.pid, signal.SIGSTOP)
     try:
-        ml.events[b].expect("completion", status("completed"), mark[b])
+        ml.events[b].expect("completion", qemu_says("completed"), mark[b])
         wait_owner(ml, machine, b)
         wait_for("the agent's word", lambda: attached(b, machine)["state"] == "associated")
         os.kill(b.qemu_pid(machine), signal.SIGKILL)
@@ -178,38 +215,93 @@ def dies_when_complete(ml, machine, mark):
         os.kill(a.process.pid, signal.SIGCONT)
 
 
+def known_at(ml, machine, vteps):
+    """No ToR knows the machine elsewhere."""
+    return all({m["owner"] for m in tor.daemon.rows("show mappings", mac=machine.mac)} <= vteps
+               for tor in ml.lab.tors)
+
+
 def failed(ml, machine, dies):
     """A migration whose target dies; True if the machine lives."""
-    a, b, mark = machine.at, ml.other(machine.at), marks(ml)
-    epoch = residence(ml, machine)[1]
+    a, mark, epoch = machine.at, marks(ml), residence(ml, machine)[1]
     with asked(ml, machine) as w:
-        process = machine.begin_migration(b)
-        ml.events[b].expect("the target", lambda e: e.get("event") == "STARTED", mark[b])
+        process, b = begin(ml, machine, w, mark)
         dies(ml, machine, mark)
         wait_owner(ml, machine, a, above=epoch)      # E2: a target was told
-        wait_for("every edge to know", lambda: all(
-            {m["owner"] for m in tor.daemon.rows("show mappings", mac=machine.mac)}
-            <= {a.server.nve.vtep} for tor in ml.lab.tors))
+        wait_for("every edge to know", lambda: known_at(ml, machine, {a.server.nve.vtep}))
         back_ns = time.monotonic_ns()
         ended(process)
     wait_for("the target to forget it", lambda: attached(b, machine) is None, 20)
-    if not ml.alive(machine):
-        return False
     pause = hv.Pause(ml.events[a], ml.events[a], (mark[a], mark[a]))
-    print(f"pause {pause.ms:.1f} ms, lost {w.out['lost']} of {w.out['sent']}")
+    print(f"pause {pause.ms:.1f} ms, lost {w.out['lost']} of {w.out['sent']}, "
+          f"{pause.said_on_return(w.out['lost_at'], w.taps)} of them answered on return")
     # what went to the target until the edges heard of the failure is lost with it, and so
     # is what the machine said until then
     assert pause.beyond(w.out["lost_at"], w.taps, back_ns) == [], (w.out, pause.ms)
     assert back_ns - pause.resume_ns < 1_000_000_000
     assert attached(a, machine)["state"] == "associated"
     wait_owner(ml, machine, a)
-    return True
+    return ml.alive(machine)
 
 
 @pytest.mark.parametrize("dies", [dies_in_the_pause, dies_when_complete])
 def test_target_dies_after_the_pause_began(ml, machine, dies):
     while not failed(ml, machine, dies):     # a machine that QEMU has broken tells nothing
         pass
+
+
+def in_post_copy(ml, machine, mark):
+    """It runs at the other server, and lacks most of its memory. That server."""
+    a, b = machine.at, ml.other(machine.at)
+    process = machine.begin_migration(b, *POST_COPY, "--postcopy-bandwidth", "20")
+    ml.events[a].expect("the copy to begin", qemu_says("active"), mark[a])
+    a.virsh("migrate-postcopy", machine.name)
+    ml.events[b].expect("post-copy", libvirt_says("RESUMED", "POSTCOPY"), mark[b])
+    wait_owner(ml, machine, b)
+    return process, b
+
+
+def test_post_copy_breaks_and_is_repaired(ml, machine):
+    """The machine stays where it runs, whether its memory comes or not."""
+    a, mark = machine.at, marks(ml)
+    process, b = in_post_copy(ml, machine, mark)
+    time.sleep(1)            # what QEMU itself works on must be there, or it stops in the break
+    epoch = residence(ml, machine)[1]
+    a.virsh("domjobabort", machine.name, "--postcopy")
+    ended(process)
+    for h, event in ((a, "SUSPENDED"), (b, "RESUMED")):
+        ml.events[h].expect("the break", qemu_says("postcopy-paused"), mark[h])
+        ml.events[h].expect("the break", libvirt_says(event, "POSTCOPY_FAILED"), mark[h])
+    assert residence(ml, machine) == (b.server.nve.vtep, epoch)
+    assert attached(b, machine)["state"] == "associated"
+    assert attached(a, machine)["state"] in ("emigrated", "lost")
+    # libvirt 9.0 may say that a repair has failed which has just begun, and sees its end
+    machine.begin_migration(b, "--postcopy", "--postcopy-resume").communicate(timeout=60)
+    ml.events[b].expect("the repair", libvirt_says("RESUMED", "MIGRATED"), mark[b], 60)
+    machine.at = b
+    wait_for("the old server to forget it", lambda: attached(a, machine) is None, 20)
+    assert residence(ml, machine) == (b.server.nve.vtep, epoch)
+    assert attached(b, machine)["state"] == "associated"
+    ml.alive(machine)
+
+
+def test_target_dies_in_post_copy(ml, machine):
+    """Nobody has all of the machine: it is gone on both sides, and comes again by a claim."""
+    a, mark = machine.at, marks(ml)
+    process, b = in_post_copy(ml, machine, mark)
+    epoch = residence(ml, machine)[1]
+    os.kill(b.qemu_pid(machine), signal.SIGKILL)
+    ended(process)
+    wait_for("the target to forget it", lambda: attached(b, machine) is None, 20)
+    wait_for("the authority, too", lambda: residence(ml, machine) == (None, 0))
+    ml.events[a].expect("the end", libvirt_says("SUSPENDED", "POSTCOPY_FAILED"), mark[a])
+    assert a.domain_state(machine).startswith("paused")
+    assert attached(a, machine)["state"] in ("emigrated", "lost")
+    a.virsh("destroy", machine.name)
+    wait_for("the source to forget it", lambda: attached(a, machine) is None)
+    ml.boot(machine, a)
+    wait_for("an answer of the new machine", lambda: machine.ask(ml.asker), 20)
+    wait_owner(ml, machine, a, above=epoch)
 
 
 def test_suspended_and_resumed(ml, machine):

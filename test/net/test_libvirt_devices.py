@@ -119,3 +119,16 @@ def test_a_vm_of_ours_does_not_start_without_an_agent(ml):
     daemon.start()
     wait_for("libvirt to be followed", lambda: daemon.rows("ping")[0].get("libvirt"), 20)
     assert row(at, other.mac) is None
+
+
+def test_who_is_silent_must_show_why(ml, machine):
+    """What the tests take for QEMU's fault is shown by the machine itself."""
+    agent = machine.at.server.daemon
+    agent.rows("vm suspend", vsi=machine.vsi)
+    with pytest.raises(LabError, match="nothing is wrong with it"):
+        ml.alive(machine, deadline_s=1)
+    agent.rows("vm resume", vsi=machine.vsi)
+    assert ml.alive(machine) and ml.broken == 0
+    machine.ask(ml.asker, port=hv.COMMAND_PORT, text=b"crash")
+    assert not ml.alive(machine, deadline_s=1) and ml.broken == 1
+    assert ml.alive(machine)
