@@ -504,8 +504,15 @@ void
 edge_reserved(struct edge *e, const struct mapping_rec *rec, uint64_t now_us)
 {
     e->now_us = now_us;
-    if (ip_is_none(&rec->owner) ? mapping_unreserved(e, rec)
-                                : mapping_reserved(e, rec, false))
+    if (mapping_reserved(e, rec, false))
+        attach_target(e, rec->vni, &rec->mac);
+}
+
+void
+edge_unreserved(struct edge *e, const struct mapping_rec *rec, uint64_t now_us)
+{
+    e->now_us = now_us;
+    if (mapping_unreserved(e, rec))
         attach_target(e, rec->vni, &rec->mac);
 }
 

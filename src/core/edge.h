@@ -154,9 +154,11 @@ void edge_member(struct edge *e, uint32_t vni, const struct ip *vtep, bool add, 
     uint64_t now_us);                    /* an NVE joined or left the VN */
 /* The authority says that an epoch of one of our keys is reserved (K4): a migration to
  * rec->owner has begun at rec->epoch. Nothing changes yet; once the VM is paused here, its
- * frames may go there, because that NVE holds them and relays none (D3, D4). Owner none:
- * that number, or any below it, is reserved no longer; frames wait here again. */
+ * frames may go there, because that NVE holds them and relays none (D3, D4). */
 void edge_reserved(struct edge *e, const struct mapping_rec *rec, uint64_t now_us);
+/* That number, or any below it, is reserved no longer by rec->owner (none: by anybody):
+ * frames wait here again. */
+void edge_unreserved(struct edge *e, const struct mapping_rec *rec, uint64_t now_us);
 /* The NVE `from` says that it relays what we send to (vni, mac): ask the authority, at a
  * bounded rate, and only when we do send there (D5, RFC 8014 section 6). */
 void edge_smr(struct edge *e, uint32_t vni, const struct mac *mac, const struct ip *from,

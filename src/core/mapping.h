@@ -83,7 +83,8 @@ void mapping_local_away(struct edge *e, uint32_t vni, const struct mac *mac, uin
  * named: a server says so, not the authority: of an NVE that is known, and until the
  * authority says otherwise. */
 bool mapping_reserved(struct edge *e, const struct mapping_rec *rec, bool named);
-/* What is reserved of the key up to rec->epoch is no longer: frames wait here again. */
+/* What rec->owner (none: anybody) has reserved of the key up to rec->epoch is no longer:
+ * frames wait here again. */
 bool mapping_unreserved(struct edge *e, const struct mapping_rec *rec);
 bool mapping_target(const struct edge *e, uint32_t vni, const struct mac *mac,
     struct mapping_rec *to);             /* what is remembered: owner, epoch, migration id */

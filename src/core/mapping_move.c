@@ -294,7 +294,8 @@ mapping_unreserved(struct edge *e, const struct mapping_rec *rec)
     struct mapping_table *t = e->map;
     uint32_t h = keytab_find(&t->keys, rec->vni, &rec->mac);
     struct move *m = h ? move_of(t, ent_at(t, h)) : NULL;
-    if (!m || !m->target || m->epoch > rec->epoch)
+    if (!m || !m->target || m->epoch > rec->epoch ||
+        !(ip_is_none(&rec->owner) || ip_equal(&vtep_at(t, m->target)->ip, &rec->owner)))
         return false;
     uint32_t was = mapping_provisional(t, ent_at(t, h)), old = m->target;
     m->target = 0;

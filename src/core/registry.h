@@ -27,7 +27,7 @@ const char *registry_reason_str(uint8_t reason);
 enum registry_out_type {
     REG_REGISTERED,                      /* nve, ref, rec: accepted at rec.epoch */
     REG_GRANT,                           /* nve, ref, rec: epoch reserved */
-    REG_RESERVED,                        /* nve, rec: for a key of this NVE, by the NVE rec.owner;
+    REG_RESERVED,                        /* nve, rec, del: for a key of this NVE, by the NVE rec.owner;
                                           * never later than the GRANT of the same number */
     REG_REJECT,                          /* nve, ref, reason; rec: the current record (MOVED), owner none = nobody */
     REG_CONFIRM,                         /* nve, rec: every subscriber has acknowledged rec.epoch (K6 REMOTE) */

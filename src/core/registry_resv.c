@@ -173,8 +173,8 @@ tell(struct registry *r, const struct reg_resv *v, bool ended)
     struct registry_out *o = reg_out(r, REG_RESERVED, en->nve);
     o->rec.vni = v->vni;
     o->rec.mac = v->mac;
-    if (!ended)
-        o->rec.owner = v->target;
+    o->rec.owner = v->target;
+    o->del = ended;
     o->rec.epoch = v->epoch;
     o->rec.migration_id = v->migration_id;
     r->counters[REGC_RESERVED]++;

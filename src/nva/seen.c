@@ -22,4 +22,6 @@ nva_seen(struct nva *n, const struct registry_out *o)
         ev->word = registry_reason_str(o->reason);
     else if (o->type == REG_NOTIFY && o->del)
         ev->word = "gone";
+    else if (o->type == REG_RESERVED && o->del)
+        ev->word = "no longer";
 }

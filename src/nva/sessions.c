@@ -581,7 +581,7 @@ sessions_registry(struct sessions *s, const struct registry_out *o)
             .vni = o->rec.vni,
             .mac = o->rec.mac,
             .target = o->rec.owner};
-        lisp_session_reserved(m, &v);
+        lisp_session_reserved(m, &v, o->del);
         break;
     }
     case REG_STORE:

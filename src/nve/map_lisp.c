@@ -266,8 +266,11 @@ session_event(struct map_lisp *m, const struct lisp_session_event *ev)
     case LISP_SEV_RESERVED:
         rec = (struct mapping_rec){.vni = ev->vni, .mac = ev->mac, .owner = ev->owner,
             .epoch = ev->epoch, .migration_id = ev->migration_id};
-        nve_seen_mapping(m->n, TRACE_RESERVED, &rec);
-        edge_reserved(e, &rec, now);
+        nve_seen_reserved(m->n, &rec, ev->gone);
+        if (ev->gone || ip_is_none(&rec.owner))   /* no address: an authority of before */
+            edge_unreserved(e, &rec, now);
+        else
+            edge_reserved(e, &rec, now);
         break;
     case LISP_SEV_CONFIRM:
         rec = (struct mapping_rec){.vni = ev->eid.vni, .mac = ev->eid.mac, .epoch = ev->epoch};

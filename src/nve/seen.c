@@ -150,6 +150,13 @@ nve_seen_mapping(struct nve *n, enum trace_what what, const struct mapping_rec *
 }
 
 void
+nve_seen_reserved(struct nve *n, const struct mapping_rec *rec, bool gone)
+{
+    trace_rec(n->trace, TRACE_RESERVED, rec, n->now_us)->word =
+        gone ? "no longer" : NULL;
+}
+
+void
 nve_seen_dp_event(struct nve *n, const struct dp_event *e)
 {
     if (e->type == DP_EV_RELAYED) {

@@ -12,5 +12,6 @@ void nve_seen_authority(struct nve *n, enum trace_what what, uint64_t ref,
     uint64_t epoch, uint64_t migration_id, const char *why);
 void nve_seen_mapping(
     struct nve *n, enum trace_what what, const struct mapping_rec *rec);
+void nve_seen_reserved(struct nve *n, const struct mapping_rec *rec, bool gone);
 void nve_seen_dp_event(struct nve *n, const struct dp_event *e);
 #endif

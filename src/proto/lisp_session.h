@@ -42,7 +42,7 @@ enum lisp_session_event_type {
     LISP_SEV_CONFIRM,                    /* eid, epoch: installed at every subscriber (K6 REMOTE) */
     LISP_SEV_WHO_HAS,                    /* eid: does anybody here answer to it? (K8) */
     LISP_SEV_RESERVED,                   /* vni, mac, epoch, migration_id: of a key of ours, by the
-                                          * NVE owner (K4) */
+                                          * NVE owner (K4); gone: no longer */
     /* server */
     LISP_SEV_NEED_KEY,                   /* id, vtep: answer with lisp_session_key */
     LISP_SEV_AUTHENTICATED,              /* id, vtep */
@@ -129,7 +129,8 @@ bool lisp_session_member(struct lisp_session *s, uint32_t vni, const struct ip *
 bool lisp_session_vn_record(struct lisp_session *s, const struct lisp_rt_vn *vn);
 bool lisp_session_confirm(struct lisp_session *s, const struct lisp_eid *eid, uint64_t epoch);
 bool lisp_session_who_has(struct lisp_session *s, const struct lisp_eid *eid);
-bool lisp_session_reserved(struct lisp_session *s, const struct lisp_rt_reserved *reserved);
+bool lisp_session_reserved(struct lisp_session *s, const struct lisp_rt_reserved *reserved,
+    bool gone);
 
 /* For people and tests. */
 #define LISP_SESSION_COUNTERS(X) \

@@ -171,7 +171,9 @@ lisp_session_fill(struct lisp_session *s, struct lisp_session_event *ev)
         ev->type = LISP_SEV_RESERVE;
         return fill_reserve(r, s->body_type == LISP_RT_RESERVE_VSI, ev);
     case LISP_RT_RESERVED:
+    case LISP_RT_UNRESERVED:
         ev->type = LISP_SEV_RESERVED;
+        ev->gone = s->body_type == LISP_RT_UNRESERVED;
         return fill_reserved(r, ev);
     case LISP_RT_VN_LOOKUP:
         ev->type = LISP_SEV_VN_LOOKUP;

@@ -198,12 +198,13 @@ lisp_session_confirm(struct lisp_session *s, const struct lisp_eid *eid, uint64_
 }
 
 bool
-lisp_session_reserved(struct lisp_session *s, const struct lisp_rt_reserved *reserved)
+lisp_session_reserved(
+    struct lisp_session *s, const struct lisp_rt_reserved *reserved, bool gone)
 {
     uint8_t b[64];
     struct wr w = wr_of(b, sizeof b);
     lisp_rt_reserved_put(&w, reserved);
-    return lisp_session_say(s, LISP_RT_RESERVED, &w);
+    return lisp_session_say(s, gone ? LISP_RT_UNRESERVED : LISP_RT_RESERVED, &w);
 }
 
 bool

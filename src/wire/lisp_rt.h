@@ -46,7 +46,8 @@
     X(MEMBER, 0xfb18, 19, 16384, NVA) \
     X(WATCH, 0xfb19, 4, 16384, NVE) \
     X(RESERVE_VSI, 0xfb1a, 42, 16384, NVE) \
-    X(RESERVED, 0xfb1b, 26, 16384, NVA)
+    X(RESERVED, 0xfb1b, 26, 16384, NVA) \
+    X(UNRESERVED, 0xfb1c, 32, 16384, NVA)
 #define LISP_RT_ENUM(name, number, least, most, who) LISP_RT_##name = number,
 enum lisp_rt_type { LISP_RT_TYPES(LISP_RT_ENUM) };
 const char *lisp_rt_type_str(uint16_t type);
@@ -116,11 +117,11 @@ struct lisp_rt_reserve {
     struct mac mac;
     uint64_t vsi;                        /* RESERVE_VSI; RESERVE has none: 0 */
 };
-struct lisp_rt_reserved {                /* another NVE has reserved a number of one of yours */
-    uint64_t epoch, migration_id;
+struct lisp_rt_reserved {                /* RESERVED: another NVE has reserved a number of one */
+    uint64_t epoch, migration_id;        /* of yours; UNRESERVED: that is void */
     uint32_t vni;
     struct mac mac;
-    struct ip target;                    /* its VTEP; none: what was reserved is void */
+    struct ip target;                    /* its VTEP; none in a RESERVED: all that is reserved is void */
 };
 /* The numbers are the wire's; a receiver treats an unknown policy as SUPPRESS. */
 enum lisp_vn_arp { LISP_VN_ARP_SUPPRESS, LISP_VN_ARP_FLOOD, LISP_VN_ARP_OWN_MAC,

@@ -25,7 +25,7 @@ struct rig_hold {
     uint32_t frames, n;
     uint16_t queue[RIG_FRAMES];
 };
-enum { PUSH_SET, PUSH_DEL, PUSH_RESERVED };
+enum { PUSH_SET, PUSH_DEL, PUSH_RESERVED, PUSH_UNRESERVED };
 struct rig_push {     /* on its way from the authority */
     uint8_t to, what; /* PUSH_ */
     struct mapping_rec rec;
@@ -333,8 +333,7 @@ rig_void(struct rig *g, int i)
     if (rec.epoch == 0 || next.epoch > rec.epoch || ip_is_none(&g->own.owner) ||
         rig_index(&g->own.owner) == i)
         return;
-    rec.owner = (struct ip){{0}};
-    rig_push(g, rig_index(&g->own.owner), PUSH_RESERVED, &rec);
+    rig_push(g, rig_index(&g->own.owner), PUSH_UNRESERVED, &rec);
     if (next.epoch)
         rig_push(g, rig_index(&g->own.owner), PUSH_RESERVED, &next);
 }
@@ -447,6 +446,8 @@ rig_run(struct rig *g)
                 &g->push[k], &g->push[k + 1], (--g->n_push - k) * sizeof g->push[0]);
             if (p.what == PUSH_RESERVED)
                 edge_reserved(g->n[p.to].e, &p.rec, g->now);
+            else if (p.what == PUSH_UNRESERVED)
+                edge_unreserved(g->n[p.to].e, &p.rec, g->now);
             else if (p.what == PUSH_DEL)
                 edge_map_del(g->n[p.to].e, &p.rec, 0, g->now);
             else

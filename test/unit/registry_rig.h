@@ -400,7 +400,7 @@ told(uint32_t nve, uint32_t times, uint32_t target, uint64_t epoch, uint64_t id)
     struct ip v = vtep_n(target);
     const struct registry_out *o = &S[nve].reserved;
     assert_int_equal(S[nve].n_reserved, times);
-    assert_true(ip_equal(&o->rec.owner, &v));
+    assert_true(!o->del && ip_equal(&o->rec.owner, &v));
     assert_true(o->rec.epoch == epoch && o->rec.migration_id == id);
 }
 
@@ -418,11 +418,12 @@ view(uint32_t n)
 
 /* The old NVE has been told `times` times, last that the number is void. */
 static inline void
-told_void(uint32_t nve, uint32_t times, uint64_t epoch)
+told_void(uint32_t nve, uint32_t times, uint32_t target, uint64_t epoch)
 {
+    struct ip v = vtep_n(target);
     const struct registry_out *o = &S[nve].reserved;
     assert_int_equal(S[nve].n_reserved, times);
-    assert_true(ip_is_none(&o->rec.owner) && o->rec.epoch == epoch);
+    assert_true(o->del && ip_equal(&o->rec.owner, &v) && o->rec.epoch == epoch);
 }
 
 static inline uint32_t

@@ -113,7 +113,10 @@ draw_event(struct env *v, struct rng *r)
         w = env_own(v, rec.vni, &rec.mac);
         if (rng_below(r, 4))
             rec.epoch = ++w->known;
-        edge_reserved(v->e, &rec, v->now);
+        if (rng_below(r, 4))
+            edge_reserved(v->e, &rec, v->now);
+        else
+            edge_unreserved(v->e, &rec, v->now);
         break;
     case 9: {
         struct dp_event ev = {.type = DP_EV_RELAYED,

@@ -285,12 +285,17 @@ verbs(void **state)
     assert_true(lisp_eid_equal(&last(&p.nve, LISP_SEV_WHO_HAS)->eid, &rec.eid));
     struct lisp_rt_reserved res = {
         .epoch = 77, .migration_id = 9, .vni = 4096, .mac = mac, .target = owner};
-    assert_true(lisp_session_reserved(s, &res));
+    assert_true(lisp_session_reserved(s, &res, false));
     settle(&p);
     ev = last(&p.nve, LISP_SEV_RESERVED);
     assert_true(ev->epoch == 77 && ev->migration_id == 9 && ev->vni == 4096 &&
                 mac_equal(&ev->mac, &mac) && ip_equal(&ev->owner, &owner));
-    assert_false(lisp_session_reserved(c, &res));
+    assert_false(ev->gone);
+    assert_true(lisp_session_reserved(s, &res, true));
+    settle(&p);
+    ev = last(&p.nve, LISP_SEV_RESERVED);
+    assert_true(ev->gone && ev->epoch == 77 && ip_equal(&ev->owner, &owner));
+    assert_false(lisp_session_reserved(c, &res, true));
     assert_true(lisp_session_unsubscribe(c, 4096));
     settle(&p);
     last(&p.nva, LISP_SEV_UNSUBSCRIBE);

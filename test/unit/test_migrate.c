@@ -294,7 +294,6 @@ test_reservation_void_armed(void **state)
     RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
     RIG_OK(g, L, 1, TNS_EMIGRATE_PREPARE);
     struct mapping_rec late = g->resv[M];
-    late.owner = (struct ip){{0}};
     RIG_OK(g, M, 1, TNS_TERMINATE);
     struct ip t = target_at(g, L, 1);
     assert_true(ip_is_none(&t));
@@ -302,7 +301,10 @@ test_reservation_void_armed(void **state)
     assert_int_equal(rig_fdb(g, L), FDB_LOCAL);
     assert_true(rig_got(g, rig_send(g, R)));
     RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
-    edge_reserved(g->n[L].e, &late, g->now);
+    edge_unreserved(g->n[L].e, &late, g->now);
+    late = g->resv[M];
+    late.owner = g->n[R].conf.vtep; /* another's */
+    edge_unreserved(g->n[L].e, &late, g->now);
     rig_run(g);
     t = target_at(g, L, 1);
     assert_true(ip_equal(&t, &g->n[M].conf.vtep));

@@ -244,7 +244,7 @@ test_reservation_ends(void **state)
     withdraw(4, all);
     told(1, 2, 2, e2, 11);
     withdraw(2, all);
-    told_void(1, 3, e2);
+    told_void(1, 3, 2, e2);
     assert_int_equal(n_reservations(), 0);
     /* Its own mapping an NVE keeps, whatever it has reserved besides (F15). */
     reserve(1, 0, 1, 14);
@@ -260,7 +260,7 @@ test_reservation_ends(void **state)
     uint64_t e5 = answer()->rec.epoch;
     told(1, 4, 2, e5, 15);
     tick(101000000);
-    told_void(1, 5, e5);
+    told_void(1, 5, 2, e5);
     /* The NVE that reserved is gone for good, or came back and says it no more. */
     for (int k = 0; k < 2; k++) {
         S[1].n_reserved = 0;
