@@ -179,13 +179,11 @@ overlay_ingress(struct __sk_buff *skb)
     kind = to ? to->kind : NVE_NOWHERE;
     if (kind & NVE_HELD) {
         struct nve_hold *h = hold_of(to);
-        __u32 hops = NVE_TTL - tunnel.tunnel_ttl;
+        __u8 ttl = tunnel.tunnel_ttl;
 
-        if (tunnel.tunnel_ttl > NVE_TTL) /* a foreign sender's own choice */
-            hops = 0;
         if (h)
-            return hold_keep(skb, n, c, h, to->hold, false,
-                hops < NVE_HOPS_MAX ? hops : NVE_HOPS_MAX);
+            return hold_keep(skb, n, c, h, to->hold, false, ttl ? ttl - 1 : 0,
+                tunnel.tunnel_tos);
         kind &= ~NVE_HELD;
         if (kind == FDB_LOCAL) {
             count_vsi(to->vsi, skb->len, true);

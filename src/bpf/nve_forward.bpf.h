@@ -124,42 +124,53 @@ hold_of(const struct nve_fdb *to)
     return (struct nve_hold *)h;
 }
 
-/* To the TAP, with the slot for a VLAN id and the hops so far for a priority. The frame
- * is counted as being on its way before it is: who comes after it sees that. */
+/* To the TAP, with the slot for a VLAN id. The frame is counted as being on its way
+ * before it is: who comes after it sees that. No network takes more of the queue than
+ * its share, however it floods. */
 static __always_inline int
 hold_keep(struct __sk_buff *skb, struct nve_counters *n, const struct nve_conf *c,
-    struct nve_hold *h, __u16 slot, bool tagged, __u16 hops)
+    struct nve_hold *h, __u16 slot, bool tagged, __u8 ttl, __u8 tos)
 {
-    if (h->state == NVE_HOLD_REFUSE || !c->hold_ifindex)
+    struct nve_held way = {.local = 2, .ttl = ttl, .tos = tos};
+    __u32 at = NVE_HOLDS + h->share;
+    volatile struct nve_hold *share = bpf_map_lookup_elem(&holds, &at);
+
+    if (h->state == NVE_HOLD_REFUSE || !c->hold_ifindex || !share ||
+        (__s64)(share->in - share->out) >= DP_HOLD_SHARE(NVE_HOLD_QUEUE))
         return drop(n, DPC_DROP_HELD);
-    if (tagged && bpf_skb_vlan_pop(skb))
+    if ((tagged && bpf_skb_vlan_pop(skb)) ||
+        bpf_skb_store_bytes(skb, 0, &way, sizeof(way), 0) ||
+        bpf_skb_vlan_push(skb, ETH_VLAN, slot))
         return drop(n, DPC_DROP_ERROR);
-    if (bpf_skb_vlan_push(skb, ETH_VLAN, hops << 12 | slot))
-        return drop(n, DPC_DROP_ERROR);
+    __sync_fetch_and_add(&share->in, NVE_HOLD_COST(skb->len));
     __sync_fetch_and_add(&h->in, 1);
     n->c[DPC_HELD]++;
     return bpf_redirect(c->hold_ifindex, 0);
 }
 
-/* Out of the TAP again: to where the FDB says by now. To be drained is the licence to
- * go on into the overlay (D1); the hops of before bound it (D3). */
+/* Out of the TAP again: to where the FDB says by now, as if it had come this moment. To
+ * be drained is the licence to go on into the overlay (D1); its hops bound it (D3). */
 static __always_inline int
 hold_release(struct __sk_buff *skb)
 {
-    __u32 zero = 0, slot = skb->vlan_tci & 0xfff, hops = skb->vlan_tci >> 12;
+    __u32 zero = 0, slot = skb->vlan_tci & 0xfff;
     struct nve_counters *n = counters_of(0);
     struct nve_fdb_key key = {};
+    struct nve_held way;
     struct nve_conf *c;
     struct nve_hold *h;
     struct nve_fdb *to;
     __u8 kind;
 
     c = bpf_map_lookup_elem(&conf, &zero);
-    h = bpf_map_lookup_elem(&holds, &slot);
+    h = slot < NVE_HOLDS ? bpf_map_lookup_elem(&holds, &slot) : NULL;
     if (!n || !c || !h || !slot || !skb->vlan_present)
         return TC_ACT_SHOT;
     key.vni = h->vni;
     mac_copy(key.mac, h->mac);
+    if (bpf_skb_load_bytes(skb, 0, &way, sizeof(way)) ||
+        bpf_skb_store_bytes(skb, 0, key.mac, sizeof(key.mac), 0))
+        return drop(n, DPC_DROP_ERROR);
     to = bpf_map_lookup_elem(&fdb, &key);
     kind = to ? to->kind & ~NVE_HELD : NVE_NOWHERE;
     if (!to || kind == NVE_NOWHERE)
@@ -169,12 +180,12 @@ hold_release(struct __sk_buff *skb)
         count_vsi(to->vsi, skb->len, true);
         return send_port(skb, n, true, to->port, to->vid, to->pcp);
     }
-    if (hops >= NVE_HOPS_MAX)
+    if (!way.ttl)
         return drop(n, DPC_DROP_TTL);
     if (bpf_skb_vlan_pop(skb))
         return drop(n, DPC_DROP_ERROR);
     n->c[DPC_RELEASED]++;
-    return send_overlay(skb, n, c, key.vni, to->vtep, NVE_TTL - hops - 1, 0);
+    return send_overlay(skb, n, c, key.vni, to->vtep, way.ttl, way.tos);
 }
 
 /* What the FDB sends to a remote owner goes there while the key is held: this VM still
@@ -210,7 +221,7 @@ forward_unicast(struct __sk_buff *skb, struct nve_counters *n, const struct nve_
             return unknown_mac(skb, n, f, dst);
         h = hold_of_local(to, kind);
         if (h)
-            return hold_keep(skb, n, c, h, to->hold, f->tagged, 0);
+            return hold_keep(skb, n, c, h, to->hold, f->tagged, NVE_TTL, 0);
     }
     if (kind == FDB_LOCAL) {
         /* The station of a VM that has just come may not yet switch to it by itself. */

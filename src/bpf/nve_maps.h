@@ -10,7 +10,7 @@
 #include <linux/types.h>
 #include "core/dp.h"
 
-#define NVE_LAYOUT      2
+#define NVE_LAYOUT      3
 #define NVE_LOCALS      32 /* VAPs per chunk of a replication list */
 #define NVE_RELAYS      4096 /* keys whose relayed frames are counted, the latest */
 #define NVE_REMOTES     64 /* tunnel endpoints per chunk */
@@ -19,8 +19,9 @@
 #define NVE_FRAME_MAX   2048 /* longest frame copied into an event */
 #define NVE_PORT_AT     4096 /* ifindexes below stand in an array too, for speed */
 #define NVE_TTL         64
-#define NVE_HOLDS       4095 /* slots + 1: a slot's number is a VLAN id, 0 is none */
-#define NVE_HOPS_MAX    15   /* what the four bits above it can say */
+#define NVE_HOLDS       (DP_HOLD_MAX + 1)   /* a slot's number is a VLAN id, 0: none */
+#define NVE_HOLD_QUEUE  65536               /* frames that the TAP keeps for the daemon */
+#define NVE_HOLD_COST(size) (1 + ((size) >> 12)) /* of one, in the network's part of it */
 
 struct nve_conf {
     __u32 vxlan_ifindex;
@@ -70,7 +71,9 @@ struct nve_fdb {
 /* What became of a slot's frames (K12). `in` is added to by the programs, the others
  * are the daemon's, which has the array mapped; in - out - dropped frames are on their
  * way through the TAP and its buffer. Slot 0 holds the sums of the slots that were
- * freed. */
+ * freed. Behind the NVE_HOLDS slots stands, for each network that has some, what the
+ * TAP holds of it: the cost of what went in less that of what the daemon has read, so
+ * that large frames do not take the host's memory. */
 enum nve_hold_state {
     NVE_HOLD_FREE,   /* as PASS; what still arrives at the TAP is dropped */
     NVE_HOLD_KEEP,   /* all frames to the TAP */
@@ -84,7 +87,17 @@ struct nve_hold {
     __u32 frames, octets;
     __u32 vni;
     __u16 mac[3];
-    __u8 state, pad[13]; /* enum nve_hold_state */
+    __u8 state, pad; /* enum nve_hold_state */
+    __u16 share;     /* the network's, counted from NVE_HOLDS on */
+    __u32 zero[2];
+};
+/* From the programs to the TAP and back a frame needs no destination address, which is
+ * its slot's: there stands what else a frame that goes on must have. */
+struct nve_held {
+    __u8 local; /* 2: of no vendor's, and of one host */
+    __u8 ttl;   /* of the outer header, where the VM is elsewhere; 0: it has gone too far */
+    __u8 tos;
+    __u8 zero[3];
 };
 struct nve_neigh_key {
     __u32 vni;

@@ -41,7 +41,7 @@ MAP(relays, LRU_HASH, struct nve_fdb_key, __u64, NVE_RELAYS, 0);
 MAP(meters, LRU_HASH, __u64, struct nve_meter, 1024, 0);
 MAP(counters, PERCPU_ARRAY, __u32, struct nve_counters, 256, 0);
 MAP(vsi_counters, PERCPU_ARRAY, __u32, struct nve_vsi_counters, 1024, 0);
-MAP(holds, ARRAY, __u32, struct nve_hold, NVE_HOLDS, BPF_F_MMAPABLE);
+MAP(holds, ARRAY, __u32, struct nve_hold, 2 * NVE_HOLDS, BPF_F_MMAPABLE);
 MAP(jumps, PROG_ARRAY, __u32, __u32, NVE_N_JUMPS, 0);
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -27,9 +27,21 @@ test_port(struct __sk_buff *skb)
     return port_ingress(skb);
 }
 
-/* cb: 0 VNI, 1 remote IPv4 in host order (0: 2001:db8::1), 2 outer TTL, 3 TPID. What we
- * set is the key of a frame going out: its local address is what the receiver reads as
- * remote. Afterwards cb 0 is the outer TTL that the frame would be sent with. */
+/* The outer TTL and TOS that the frame would be sent with, to cb 0 and 1. */
+static __always_inline void
+test_key(struct __sk_buff *skb, __u64 flags)
+{
+    struct bpf_tunnel_key key = {};
+
+    if (bpf_skb_get_tunnel_key(skb, &key, sizeof(key), flags))
+        return;
+    skb->cb[0] = key.tunnel_ttl;
+    skb->cb[1] = key.tunnel_tos;
+}
+
+/* cb: 0 VNI, 1 remote IPv4 in host order (0: 2001:db8::1), 2 outer TTL, 3 TPID, 4 outer
+ * TOS. What we set is the key of a frame going out: its local address is what the
+ * receiver reads as remote. */
 SEC("tc")
 int
 test_overlay(struct __sk_buff *skb)
@@ -40,6 +52,7 @@ test_overlay(struct __sk_buff *skb)
 
     key.tunnel_id = skb->cb[0];
     key.tunnel_ttl = skb->cb[2];
+    key.tunnel_tos = skb->cb[4];
     key.local_ipv4 = skb->cb[1];
     if (!key.local_ipv4) {
         key.local_ipv6[0] = bpf_htonl(0x20010db8);
@@ -51,18 +64,21 @@ test_overlay(struct __sk_buff *skb)
         return -1;
     test_clear(skb);
     rc = overlay_ingress(skb);
-    if (!bpf_skb_get_tunnel_key(skb, &key, sizeof(key), flags))
-        skb->cb[0] = key.tunnel_ttl;
+    test_key(skb, flags);
     return rc;
 }
 
-/* cb: 0 TCI: slot and hops */
+/* cb: 0 TCI: the slot */
 SEC("tc")
 int
 test_hold(struct __sk_buff *skb)
 {
+    int rc;
+
     if (test_tag(skb, 0x8100, skb->cb[0]))
         return -1;
     test_clear(skb);
-    return hold_release(skb);
+    rc = hold_release(skb);
+    test_key(skb, 0);
+    return rc;
 }

@@ -11,6 +11,11 @@
 #define BERTH_CORE_DP_H
 #include "wire/addr.h"
 
+/* Of what there is for frames that wait (K12) a VN has at most a quarter, and at most so
+ * many VMs at all wait: their numbers are VLAN tags. */
+#define DP_HOLD_MAX 4094
+#define DP_HOLD_SHARE(all) (((all) + 3) / 4)
+
 #define DP_PORT_MAX 4096                 /* port numbers are 1 .. DP_PORT_MAX-1; 0 = none */
 
 enum dp_op_type {

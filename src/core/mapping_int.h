@@ -11,9 +11,8 @@
 #define PUSHES_MAX 65536 /* more are acknowledged together with the last one */
 #define NEGS_MAX   16384
 #define PUSH_TRIES 3
-#define HOLDS_MAX  4094 /* of the data plane: their numbers are VLAN tags (K12) */
-#define VN_HOLDS   1024 /* of these, at most so many of one VN: nobody takes them all */
-#define LATE_MAX   1024 /* of these, for VMs that ended and may come up elsewhere (F20) */
+#define VN_HOLDS   DP_HOLD_SHARE(DP_HOLD_MAX) /* nobody takes them all */
+#define LATE_MAX   (DP_HOLD_MAX / 2) /* for VMs that ended and may come up elsewhere (F20) */
 #define SMRS       1024 /* keys asked for within a second because somebody said so */
 
 /* THEIRS, of a tombstone: its epoch is that of an owner after us. ASKED, of a residence: its

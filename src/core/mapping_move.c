@@ -94,7 +94,8 @@ static bool
 hold_room(struct mapping_table *t, const struct ent *en, const struct move *m)
 {
     const struct mvn *v = vn_at(t, mapping_vn_find(t, en->key.vni));
-    return t->n_holds < (m->late ? LATE_MAX : HOLDS_MAX) && v->n_holds < VN_HOLDS;
+    uint32_t max = m->late ? LATE_MAX : DP_HOLD_MAX;
+    return t->n_holds < max && v->n_holds < DP_HOLD_SHARE(max);
 }
 
 static void

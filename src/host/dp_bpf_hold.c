@@ -16,7 +16,7 @@
 #include "host/loop.h"
 #include "host/netlink.h"
 
-#define HOLDS_SIZE ((size_t)NVE_HOLDS * sizeof(struct nve_hold))
+#define HOLDS_SIZE (2 * (size_t)NVE_HOLDS * sizeof(struct nve_hold))
 #define OCTETS_MAX (256u << 20)
 #define LINGER_US  300000 /* a station switches to its VM again by then */
 _Static_assert(sizeof(struct nve_hold) == 64, "as the kernel lays the array out");

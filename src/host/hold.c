@@ -1,22 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host/hold.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/if_tun.h>
-#include <net/if.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#ifndef TUN_F_USO4 /* 6.2 */
-#define TUN_F_USO4 0x20
-#define TUN_F_USO6 0x40
-#endif
-#define TAP_QUEUE   16384 /* frames between two turns */
-#define TAP_MTU     65521 /* the driver's largest */
 #define TAG_AT      (HOLD_HEAD + 12)
 #define FRAME_MIN   (HOLD_HEAD + 18)
 #define FRAME_MAX   (HOLD_HEAD + 65535 + 18)
@@ -48,100 +36,26 @@ struct slot {
     uint64_t since_us; /* draining; lingering; resting */
     uint32_t live;     /* place in live[] + 1 */
 };
+struct share { /* what one network has of the slots, and of the memory */
+    uint32_t vni, slots;
+    uint64_t octets;
+    uint64_t before; /* `in` of its part of the TAP when this turn began to read */
+};
 struct hold {
     struct hold_conf conf;
     struct slot *slots;
+    struct share *shares;            /* from 1; no more than slots */
+    uint32_t n_shares;               /* numbers from here on were never used */
     uint64_t empty_us;               /* when nothing was left in the TAP */
     uint32_t *live, n_live;          /* KEEP, REFUSE, DRAIN, or PASS with frames left */
-    uint32_t *rest, rest_at, n_rest; /* freed, oldest first */
+    uint32_t *rest, rest_at, n_rest; /* freed, oldest first, its network's still */
+    uint32_t *spare, n_spare;        /* nobody's */
     uint32_t unused;                 /* numbers from here on were never given out */
     uint32_t turn;
     uint64_t octets; /* over all slots, with what a frame costs here */
     uint64_t unordered;
     uint8_t buf[FRAME_MAX];
 };
-
-/* ---- the device ---- */
-
-static int
-tap_set(int s, const char *name)
-{
-    struct ifreq r = {0};
-
-    snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
-    r.ifr_qlen =
-        0; /* comes up with noqueue; the driver's own ring gets its length then */
-    if (ioctl(s, SIOCSIFTXQLEN, &r))
-        return -errno;
-    r.ifr_mtu = TAP_MTU;
-    if (ioctl(s, SIOCSIFMTU, &r))
-        return -errno;
-    r.ifr_flags = IFF_UP | IFF_NOARP; /* no multicast: nothing is to join */
-    if (ioctl(s, SIOCSIFFLAGS, &r))
-        return -errno;
-    r.ifr_qlen = TAP_QUEUE;
-    return ioctl(s, SIOCSIFTXQLEN, &r) ? -errno : 0;
-}
-
-/* Best effort: what the kernel says there has no slot and is thrown away. */
-static void
-tap_silence(const char *name)
-{
-    char path[96];
-    int fd;
-
-    snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
-    fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    if (write(fd, "1", 1) != 1)
-        errno = 0;
-    close(fd);
-}
-
-int
-hold_tap(const char *name, struct host_err *err)
-{
-    static const unsigned offloads[] = {
-        TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6,
-        TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
-        TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6,
-    };
-    struct ifreq r = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
-    int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC), s, rc = 0;
-    int head = HOLD_HEAD;
-    size_t i;
-
-    if (fd < 0)
-        return host_fail(err, -errno, "/dev/net/tun: %m; load the tun module");
-    snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
-    if (ioctl(fd, TUNSETIFF, &r)) {
-        rc = host_fail(err, -errno,
-            "interface %s: cannot make the TAP of held frames: %m; the name must be "
-            "free",
-            name);
-        close(fd);
-        return rc;
-    }
-    if (ioctl(fd, TUNSETVNETHDRSZ, &head))
-        rc = -errno;
-    for (i = 0; !rc && i < sizeof(offloads) / sizeof(offloads[0]); i++)
-        if (!ioctl(fd, TUNSETOFFLOAD, (unsigned long)offloads[i]))
-            break;
-    if (i == sizeof(offloads) / sizeof(offloads[0]))
-        rc = -errno;
-    tap_silence(name);
-    s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (!rc)
-        rc = s < 0 ? -errno : tap_set(s, name);
-    if (s >= 0)
-        close(s);
-    if (!rc)
-        return fd;
-    close(fd);
-    return host_fail(
-        err, rc, "interface %s: cannot set the TAP of held frames up: %m", name);
-}
 
 /* ---- slots ---- */
 
@@ -193,17 +107,62 @@ rest_add(struct hold *h, uint32_t slot, uint64_t now_us)
     h->rest[(h->rest_at + h->n_rest++) % h->conf.n_slots] = slot;
 }
 
-static struct frame *
-pop(struct hold *h, struct slot *s)
+/* ---- shares ---- */
+
+static struct share *
+share_of(struct hold *h, uint32_t slot)
 {
+    return &h->shares[h->conf.slots[slot].share];
+}
+
+/* One more slot for this network: its number, or 0: it has all that it may have. */
+static uint32_t
+share_take(struct hold *h, uint32_t vni)
+{
+    uint32_t at = 0;
+
+    for (uint32_t i = h->n_shares - 1; i; i--) {
+        if (h->shares[i].slots && h->shares[i].vni == vni) {
+            at = i;
+            break;
+        }
+        if (!h->shares[i].slots)
+            at = i;
+    }
+    if (!at)
+        at = h->n_shares++;
+    if (h->shares[at].slots == DP_HOLD_SHARE(h->conf.n_slots))
+        return 0;
+    if (!h->shares[at].slots++) {
+        h->shares[at] = (struct share){.vni = vni, .slots = 1};
+        memset(&h->conf.slots[h->conf.n_slots + at], 0, sizeof(*h->conf.slots));
+    }
+    return at;
+}
+
+/* What the TAP holds of a network. */
+static struct nve_hold *
+queue_of(const struct hold *h, uint32_t share)
+{
+    return &h->conf.slots[h->conf.n_slots + share];
+}
+
+/* ---- queues ---- */
+
+static struct frame *
+pop(struct hold *h, uint32_t slot)
+{
+    struct slot *s = &h->slots[slot];
     struct frame *f = s->head;
+    size_t cost = sizeof(*f) + f->size;
 
     s->head = f->next;
     if (!s->head)
         s->tail = NULL;
     s->frames--;
     s->octets -= f->size - HOLD_HEAD;
-    h->octets -= sizeof(*f) + f->size;
+    h->octets -= cost;
+    share_of(h, slot)->octets -= cost;
     return f;
 }
 
@@ -212,7 +171,7 @@ drop_first(struct hold *h, uint32_t slot)
 {
     struct nve_hold *n = &h->conf.slots[slot];
 
-    free(pop(h, &h->slots[slot]));
+    free(pop(h, slot));
     store(&n->dropped, n->dropped + 1);
 }
 
@@ -223,33 +182,51 @@ drop_all(struct hold *h, uint32_t slot)
         drop_first(h, slot);
 }
 
+/* The queue of this share that has most. */
 static uint32_t
-fattest(const struct hold *h)
+fattest(const struct hold *h, uint32_t share)
 {
-    uint32_t at = h->live[0];
+    uint32_t at = 0;
 
-    for (uint32_t i = 1; i < h->n_live; i++)
-        if (h->slots[h->live[i]].octets > h->slots[at].octets)
-            at = h->live[i];
+    for (uint32_t i = 0; i < h->n_live; i++) {
+        uint32_t slot = h->live[i];
+
+        if (h->conf.slots[slot].share == share &&
+            (!at || h->slots[slot].octets > h->slots[at].octets))
+            at = slot;
+    }
+    return at;
+}
+
+/* Who has too much: the network of the slot, or which has most of all; 0: nobody. */
+static uint32_t
+glutton(struct hold *h, uint32_t slot)
+{
+    uint32_t at = h->conf.slots[slot].share;
+
+    if (h->shares[at].octets > DP_HOLD_SHARE(h->conf.octets_max))
+        return at;
+    if (h->octets <= h->conf.octets_max)
+        return 0;
+    for (uint32_t i = 1; i < h->n_shares; i++)
+        if (h->shares[i].octets > h->shares[at].octets)
+            at = i;
     return at;
 }
 
 /* Oldest first (F21): what comes last is worth most to who still waits for an answer.
- */
+ * One network's flood costs no other a frame. */
 static void
 bound(struct hold *h, uint32_t slot)
 {
     const struct nve_hold *n = &h->conf.slots[slot];
     struct slot *s = &h->slots[slot];
+    uint32_t share;
 
     while (s->head && (s->frames > n->frames || s->octets > n->octets))
         drop_first(h, slot);
-    while (h->octets > h->conf.octets_max && h->n_live) {
-        slot = fattest(h);
-        if (!h->slots[slot].head)
-            break;
-        drop_first(h, slot);
-    }
+    while ((share = glutton(h, slot)))
+        drop_first(h, fattest(h, share));
 }
 
 /* The frame as it lies in h->buf. */
@@ -276,6 +253,7 @@ append(struct hold *h, uint32_t slot, size_t size, uint64_t now_us)
     s->frames++;
     s->octets += size - HOLD_HEAD;
     h->octets += sizeof(*f) + size;
+    share_of(h, slot)->octets += sizeof(*f) + size;
     bound(h, slot);
 }
 
@@ -285,7 +263,7 @@ limits_set(struct nve_hold *n, const struct hold_limits *l)
     n->frames = l->frames;
     n->octets = l->octets;
     n->max_us = l->max_us;
-    state_set(n, l->frames ? NVE_HOLD_KEEP : NVE_HOLD_REFUSE);
+    state_set(n, l->frames && l->octets && l->max_us ? NVE_HOLD_KEEP : NVE_HOLD_REFUSE);
 }
 
 static void
@@ -298,6 +276,7 @@ adopt(struct hold *h, uint32_t slot, uint64_t now_us)
     if (in - n->out > n->dropped)
         store(&n->dropped, in - n->out);
     s->read = in;
+    n->share = (uint16_t)share_take(h, n->vni);
     if (n->state == NVE_HOLD_KEEP || n->state == NVE_HOLD_REFUSE) {
         live_add(h, slot);
         return;
@@ -317,7 +296,10 @@ hold_new(const struct hold_conf *conf, uint64_t now_us)
     h->slots = calloc(conf->n_slots, sizeof(*h->slots));
     h->live = calloc(conf->n_slots, sizeof(*h->live));
     h->rest = calloc(conf->n_slots, sizeof(*h->rest));
-    if (!h->slots || !h->live || !h->rest) {
+    h->spare = calloc(conf->n_slots, sizeof(*h->spare));
+    h->shares = calloc(conf->n_slots, sizeof(*h->shares));
+    h->n_shares = 1;
+    if (!h->slots || !h->live || !h->rest || !h->spare || !h->shares) {
         h->conf.fd = -1;
         hold_free(h);
         return NULL;
@@ -348,6 +330,8 @@ hold_free(struct hold *h)
     free(h->slots);
     free(h->live);
     free(h->rest);
+    free(h->spare);
+    free(h->shares);
     free(h);
 }
 
@@ -381,15 +365,26 @@ renew(struct hold *h, uint32_t slot)
 
 static bool read_some(struct hold *h, uint64_t now_us);
 
-/* What still carries the slot's number is another network's: time alone does not say
- * that none is left in the TAP when nobody has looked. */
-static bool
-seen_empty(struct hold *h, uint32_t slot, uint64_t now_us)
+/* Slots that have rested are nobody's. What still carries a slot's number is another
+ * network's: time alone does not say that none is left in the TAP when nobody has
+ * looked. */
+static void
+wake(struct hold *h, uint64_t now_us)
 {
-    uint64_t since_us = h->slots[slot].since_us + REST_US;
-    if (h->empty_us < since_us && read_some(h, now_us))
+    while (h->n_rest) {
+        uint32_t slot = h->rest[h->rest_at];
+        uint64_t until_us = h->slots[slot].since_us + REST_US;
+
+        if (now_us < until_us)
+            return;
+        if (h->empty_us < until_us && !read_some(h, now_us))
+            return;
         h->empty_us = now_us;
-    return h->empty_us >= since_us;
+        share_of(h, slot)->slots--;
+        h->rest_at = (h->rest_at + 1) % h->conf.n_slots;
+        h->n_rest--;
+        h->spare[h->n_spare++] = slot;
+    }
 }
 
 uint32_t
@@ -397,23 +392,18 @@ hold_open(struct hold *h, uint32_t vni, const struct mac *mac,
     const struct hold_limits *l, uint64_t now_us)
 {
     struct nve_hold *n;
-    uint32_t slot = 0;
+    uint32_t slot, share;
 
-    if (h->n_rest) {
-        slot = h->rest[h->rest_at];
-        if (now_us < h->slots[slot].since_us + REST_US || !seen_empty(h, slot, now_us))
-            slot = 0;
-    }
-    if (slot) {
-        h->rest_at = (h->rest_at + 1) % h->conf.n_slots;
-        h->n_rest--;
-    } else if (h->unused < h->conf.n_slots) {
-        slot = h->unused++;
-    } else {
+    wake(h, now_us);
+    if (!h->n_spare && h->unused == h->conf.n_slots)
         return 0;
-    }
+    share = share_take(h, vni);
+    if (!share)
+        return 0;
+    slot = h->n_spare ? h->spare[--h->n_spare] : h->unused++;
     renew(h, slot);
     n = &h->conf.slots[slot];
+    n->share = (uint16_t)share;
     n->vni = vni;
     memcpy(n->mac, mac->b, 6);
     limits_set(n, l);
@@ -461,6 +451,7 @@ bool
 hold_put(
     struct hold *h, uint32_t slot, const uint8_t *frame, size_t size, uint64_t now_us)
 {
+    static const struct nve_held way = {.local = 2, .ttl = NVE_TTL};
     struct nve_hold *n = &h->conf.slots[slot];
     size_t at = TAG_AT;
 
@@ -469,7 +460,8 @@ hold_put(
             (int64_t)(entered(n) - n->out - n->dropped) <= 0))
         return false;
     memset(h->buf, 0, HOLD_HEAD);
-    memcpy(h->buf + HOLD_HEAD, frame, 12);
+    memcpy(h->buf + HOLD_HEAD, &way, sizeof(way));
+    memcpy(h->buf + HOLD_HEAD + 6, frame + 6, 6);
     h->buf[at++] = 0x81;
     h->buf[at++] = 0;
     h->buf[at++] = (uint8_t)(slot >> 8);
@@ -506,12 +498,15 @@ take(struct hold *h, size_t size, uint64_t now_us)
 {
     const uint8_t *tag = h->buf + TAG_AT;
     uint32_t slot = (uint32_t)(tag[2] << 8 | tag[3]) & 0xfff;
-    struct nve_hold *n;
+    struct nve_hold *n, *q;
 
     if (size < FRAME_MIN || tag[0] != 0x81 || tag[1] || !slot || slot >= h->unused)
         return; /* the kernel's own */
     n = &h->conf.slots[slot];
-    h->slots[slot].read++;
+    q = queue_of(h, n->share);
+    store(&q->out, q->out + NVE_HOLD_COST(size - HOLD_HEAD - 4));
+    if (++h->slots[slot].read > entered(n)) /* the TAP had to cut: each piece counts */
+        __atomic_fetch_add(&n->in, 1, __ATOMIC_ACQ_REL);
     switch ((enum nve_hold_state)n->state) {
     case NVE_HOLD_KEEP:
     case NVE_HOLD_DRAIN:
@@ -537,8 +532,8 @@ read_some(struct hold *h, uint64_t now_us)
     for (unsigned i = 0; i < READ_BATCH; i++) {
         ssize_t n = read(h->conf.fd, h->buf, sizeof(h->buf));
 
-        if (n < 0 && errno == EINTR)
-            continue;
+        if (n < 0 && (errno == EINTR || errno == EINVAL))
+            continue; /* the latter: one that has no header here, and is gone */
         if (n <= 0)
             return true;
         take(h, (size_t)n, now_us);
@@ -548,8 +543,10 @@ read_some(struct hold *h, uint64_t now_us)
 
 enum more { MORE_NONE, MORE_NOW, MORE_LATER };
 
+/* As long as something is left in the TAP one frame stays here: of one that comes in
+ * pieces the programs have counted one only, and must not think that all are out. */
 static enum more
-write_some(struct hold *h)
+write_some(struct hold *h, bool empty)
 {
     uint32_t frames = WRITE_BATCH, start = h->turn++;
     size_t octets = 0;
@@ -561,7 +558,7 @@ write_some(struct hold *h)
 
         if (n->state != NVE_HOLD_DRAIN && n->state != NVE_HOLD_PASS)
             continue;
-        while (s->head) {
+        while (s->head && (empty || s->head->next || n->state == NVE_HOLD_PASS)) {
             struct frame *f = s->head;
 
             if (!frames || octets >= WRITE_SIZE)
@@ -570,7 +567,7 @@ write_some(struct hold *h)
                 return MORE_LATER;
             frames--;
             octets += f->size;
-            free(pop(h, s));
+            free(pop(h, slot));
         }
     }
     return MORE_NONE;
@@ -581,8 +578,10 @@ write_some(struct hold *h)
  * were on their way for ever. A frame that is just being sent is missing too, but not
  * in every look. */
 static void
-forgive(struct slot *s, struct nve_hold *n, uint64_t now_us)
+forgive(struct hold *h, uint32_t slot, uint64_t now_us)
 {
+    struct nve_hold *n = &h->conf.slots[slot];
+    struct slot *s = &h->slots[slot];
     int64_t missing = (int64_t)(s->before - s->read);
 
     if (missing <= 0) {
@@ -624,7 +623,7 @@ settle(struct hold *h, bool empty, uint64_t now_us)
                now_us >= s->head->at_us + n->max_us)
             drop_first(h, slot);
         if (empty)
-            forgive(s, n, now_us);
+            forgive(h, slot, now_us);
         if (n->state == NVE_HOLD_DRAIN && now_us >= s->since_us + DRAIN_US) {
             h->unordered++;
             state_set(n, NVE_HOLD_PASS);
@@ -651,10 +650,15 @@ hold_turn(struct hold *h, uint64_t now_us)
 
     for (uint32_t i = 0; i < h->n_live; i++)
         h->slots[h->live[i]].before = entered(&h->conf.slots[h->live[i]]);
+    for (uint32_t i = 1; i < h->n_shares; i++)
+        h->shares[i].before = entered(queue_of(h, i));
     empty = read_some(h, now_us);
-    if (empty)
+    if (empty) {
         h->empty_us = now_us;
-    more = write_some(h);
+        for (uint32_t i = 1; i < h->n_shares; i++) /* also what was lost, or cut */
+            store(&queue_of(h, i)->out, h->shares[i].before);
+    }
+    more = write_some(h, empty);
     settle(h, empty, now_us);
     if (!empty || more == MORE_NOW)
         return now_us;

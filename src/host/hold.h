@@ -7,9 +7,10 @@
  * (bpf/nve_maps.h). A frame counts as out when the TAP has taken it back, which is
  * after the programs have sent it on; so who finds in = out + dropped overtakes nobody.
  *
- * Bounded by frames, octets and age per slot and by octets over all; what is too much
- * drops the oldest, counted. Nothing here blocks; a turn does a bounded piece of work.
- * Times are CLOCK_MONOTONIC microseconds. One thread. */
+ * Bounded by frames, octets and age per slot and by octets over all, of which, as of
+ * the slots and of the TAP's queue, each network has its share; what is too much drops
+ * the oldest, counted. Nothing here blocks; a turn does a bounded piece of work. Times
+ * are CLOCK_MONOTONIC microseconds. One thread. */
 #ifndef BERTH_HOST_HOLD_H
 #define BERTH_HOST_HOLD_H
 #include <stdbool.h>
@@ -28,8 +29,8 @@ int hold_tap(const char *name, struct host_err *err);
 struct hold;
 struct hold_conf {
     int fd; /* a TAP or any other fd of whole frames, not blocking; hold closes it */
-    struct nve_hold *slots;
-    uint32_t n_slots; /* number 0 is none: it keeps the sums */
+    struct nve_hold *slots; /* 2 * n_slots rows, see bpf/nve_maps.h */
+    uint32_t n_slots;       /* number 0 is none: it keeps the sums */
     uint64_t octets_max;
     uint64_t linger_us; /* how long after its drain a slot is in use still */
     /* A slot was drained: from here on the programs send its frames direct, so its key
@@ -38,8 +39,8 @@ struct hold_conf {
     void *ctx;
 };
 struct hold_limits {
-    uint32_t frames, octets; /* frames 0: none are kept */
-    uint64_t max_us;
+    uint32_t frames, octets;
+    uint64_t max_us; /* any of them 0: none are kept */
 };
 /* Slots that an earlier life left in use stay so, empty; those that were draining are
  * freed. What was on its way is counted as dropped. */
@@ -48,8 +49,8 @@ void hold_free(struct hold *h); /* slots in use stay so; draining ones end */
 int hold_fd(const struct hold *h);
 void hold_fd_set(struct hold *h, int fd); /* the TAP was made anew; the old one goes */
 
-/* A slot for the key: its number, or 0: none is free. Until hold_drain its frames wait.
- */
+/* A slot for the key: its number, or 0: none is free, or its network has its share.
+ * Until hold_drain its frames wait. */
 uint32_t hold_open(struct hold *h, uint32_t vni, const struct mac *mac,
     const struct hold_limits *l, uint64_t now_us);
 /* Other limits; one that was draining keeps again. */

@@ -10,10 +10,10 @@
 #include "base/rng.h"
 #include "host/hold.h"
 
-#define N_SLOTS 8
+#define N_SLOTS 12
 #define HEAD    (HOLD_HEAD + 18)
 
-static struct nve_hold slots[N_SLOTS];
+static struct nve_hold slots[2 * N_SLOTS];
 static struct hold *h;
 static int tap; /* the kernel's end */
 static uint64_t now;
@@ -80,11 +80,22 @@ send_n(uint32_t slot, uint32_t number, size_t payload)
 
     b[0] = 1; /* VIRTIO_NET_HDR_F_NEEDS_CSUM: the header must come back as it was */
     b[HOLD_HEAD + 12] = 0x81;
-    b[HOLD_HEAD + 14] = (uint8_t)(3 << 4 | slot >> 8); /* three hops */
+    b[HOLD_HEAD + 1] = 61; /* the way of the frame: ours to leave alone */
+    b[HOLD_HEAD + 14] = (uint8_t)(slot >> 8);
     b[HOLD_HEAD + 15] = (uint8_t)slot;
     memcpy(b + HEAD, &number, 4);
     slots[slot].in++;
+    slots[N_SLOTS + slots[slot].share].in++;
     assert_int_equal(write(tap, b, HEAD + payload), HEAD + payload);
+}
+
+/* Frames of this slot's network that the TAP holds, as the programs see it. */
+static int64_t
+queued(uint32_t slot)
+{
+    const struct nve_hold *q = &slots[N_SLOTS + slots[slot].share];
+
+    return (int64_t)(q->in - q->out);
 }
 
 /* The number of the next frame that came back for this slot; -1: none. */
@@ -98,7 +109,7 @@ back(uint32_t slot)
     if (n < 0)
         return -1;
     assert_int_equal(b[0], 1);
-    assert_int_equal(b[HOLD_HEAD + 14] >> 4, 3);
+    assert_int_equal(b[HOLD_HEAD + 1], 61);
     assert_int_equal(b[HOLD_HEAD + 15], slot);
     memcpy(&number, b + HEAD, 4);
     return (int)number;
@@ -272,34 +283,118 @@ test_age(void **state)
     assert_int_equal(n_drained, 1);
 }
 
-/* The one that has most gives way. */
+/* Of all octets a network has a quarter; the queue in it that has most gives way, and
+ * the network that has most where all have too much. */
 static void
-test_total(void **state)
+test_octets(void **state)
 {
-    uint32_t a, b;
+    uint32_t a, b, few, net[4];
 
     (void)state;
     teardown(NULL);
     make(100000);
     a = hold_open(h, 5, &VM, &WIDE, now);
-    b = hold_open(h, 6, &VM, &WIDE, now);
-    for (uint32_t i = 0; i < 60; i++) {
-        send_n(a, i, 1500);
-        hold_turn(h, now);
-    }
-    for (uint32_t i = 0; i < 40; i++) {
+    b = hold_open(h, 5, &VM, &WIDE, now);
+    few = hold_open(h, 6, &VM, &WIDE, now);
+    for (uint32_t i = 0; i < 5; i++)
+        send_n(few, i, 700);
+    for (uint32_t i = 0; i < 8; i++)
         send_n(b, i, 700);
+    for (uint32_t i = 0; i < 200; i++) { /* a flood */
+        send_n(a, i, 700);
         hold_turn(h, now);
     }
-    assert_int_equal(view(b).frames, 40);
-    assert_true(view(a).frames > 30 && view(a).frames < 60);
-    for (uint32_t i = 0; i < 500; i++) {
-        send_n(b, i, 700);
-        hold_turn(h, now);
+    assert_int_equal(view(b).frames, 8);
+    assert_int_equal(view(few).frames, 5);
+    assert_in_range(view(a).octets + view(b).octets, 22000, 25000);
+    for (uint32_t i = 0; i < 4; i++) { /* and more who have all that they may */
+        net[i] = hold_open(h, 10 + i, &VM, &WIDE, now);
+        for (uint32_t k = 0; k < 200; k++) {
+            send_n(net[i], k, 700);
+            hold_turn(h, now);
+        }
     }
-    assert_true(view(a).octets + view(b).octets < 100000);
-    assert_true(view(a).frames > 20);
-    assert_int_equal(hold_dropped(h) + view(a).frames + view(b).frames, 600);
+    assert_int_equal(view(few).frames, 5);
+    assert_int_equal(view(few).dropped, 0);
+    assert_int_equal(view(b).frames, 8);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_in_range(view(net[i]).octets, 15000, 25000);
+    hold_drain(h, few, now);
+    hold_turn(h, now);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(back(few), i);
+}
+
+/* Nor has a network more than a quarter of the slots, with those that it gave back a
+ * moment ago; and the programs know what the TAP holds of it. */
+static void
+test_shares(void **state)
+{
+    uint32_t mine[3], other;
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        assert_int_not_equal(mine[i] = hold_open(h, 5, &VM, &WIDE, now), 0);
+    assert_int_equal(hold_open(h, 5, &VM, &WIDE, now), 0);
+    for (int i = 0; i < 100; i++) { /* on and off again takes nobody's either */
+        hold_drop(h, mine[2], now);
+        mine[2] = hold_open(h, 5, &VM, &WIDE, now);
+        assert_int_equal(mine[2], 0);
+    }
+    other = hold_open(h, 6, &VM, &WIDE, now);
+    assert_int_not_equal(other, 0);
+    hold_turn(h, now);
+    now += 2000000;
+    mine[2] = hold_open(h, 5, &VM, &WIDE, now);
+    assert_int_not_equal(mine[2], 0);
+    assert_int_equal(hold_open(h, 5, &VM, &WIDE, now), 0);
+
+    for (uint32_t i = 0; i < 10; i++)
+        send_n(mine[i % 3], i, 60);
+    send_n(other, 0, 60);
+    assert_int_equal(queued(mine[0]), 10);
+    assert_int_equal(queued(mine[2]), 10);
+    assert_int_equal(queued(other), 1);
+    hold_turn(h, now);
+    assert_int_equal(queued(mine[0]), 0);
+    slots[mine[1]].in += 7; /* the TAP lost them */
+    slots[N_SLOTS + slots[mine[1]].share].in += 7;
+    assert_int_equal(queued(mine[0]), 7);
+    hold_turn(h, now);
+    assert_int_equal(queued(mine[0]), 0);
+    for (uint32_t i = 0; i < 300; i++) /* more than one turn reads, and large ones */
+        send_n(other, i, i < 200 ? 60 : 9000);
+    slots[N_SLOTS + slots[other].share].in += 100 * NVE_HOLD_COST(9014) - 100;
+    assert_int_equal(queued(other), 500);
+    hold_turn(h, now);
+    assert_int_equal(queued(other), 500 - 200 - 56 * 3);
+    hold_turn(h, now);
+    assert_int_equal(queued(other), 0);
+}
+
+/* A frame that the TAP cannot take whole comes in pieces, of which the programs have
+ * counted one: none overtakes the others, and the sums agree. */
+static void
+test_cut(void **state)
+{
+    uint32_t a = hold_open(h, 5, &VM, &WIDE, now);
+    int got, want = 0;
+
+    (void)state;
+    hold_drain(h, a, now);
+    for (uint32_t i = 0; i < 700; i++)
+        send_n(a, i, 60);
+    slots[a].in -= 699;
+    while (!n_drained) {
+        hold_turn(h, now);
+        while ((got = back(a)) >= 0)
+            assert_int_equal(got, want++);
+        assert_true(want == 700 || slots[a].in > slots[a].out + slots[a].dropped);
+    }
+    assert_int_equal(want, 700);
+    assert_int_equal(slots[a].in, 700);
+    assert_int_equal(slots[a].out, 700);
+    assert_int_equal(queued(a), 0);
 }
 
 /* Frames that the TAP's queue lost must not stop a drain from ending. */
@@ -432,9 +527,11 @@ static void
 test_put(void **state)
 {
     uint32_t a = hold_open(h, 5, &VM, &WIDE, now);
+    struct nve_held way = {.local = 2, .ttl = NVE_TTL};
     uint8_t f[60] = {1, 2, 3}, b[100];
 
     (void)state;
+    f[6] = 4;
     f[12] = 8;
     f[59] = 9;
     assert_true(hold_put(h, a, f, sizeof(f), now));
@@ -443,7 +540,8 @@ test_put(void **state)
     hold_turn(h, now);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(read(tap, b, sizeof(b)), HOLD_HEAD + 64);
-        assert_memory_equal(b + HOLD_HEAD, f, 12);
+        assert_memory_equal(b + HOLD_HEAD, &way, 6);
+        assert_memory_equal(b + HOLD_HEAD + 6, f + 6, 6);
         assert_int_equal(b[HOLD_HEAD + 12], 0x81);
         assert_int_equal(b[HOLD_HEAD + 15], a);
         assert_memory_equal(b + HOLD_HEAD + 16, f + 12, 48);
@@ -546,7 +644,9 @@ main(void)
         T(test_linger),
         T(test_limits),
         T(test_age),
-        T(test_total),
+        T(test_octets),
+        T(test_shares),
+        T(test_cut),
         T(test_lost),
         T(test_flood),
         T(test_again_and_drop),
