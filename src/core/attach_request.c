@@ -92,11 +92,24 @@ row_of(const struct edge *e, uint8_t state, uint8_t event)
     return i < 0 ? NULL : &f->def->rows[i];
 }
 
+/* F4: a word of a migration before the one that brought the VM here. It would take off
+ * the air what runs. Claims are held against all that is known (request_stale); signs
+ * of life and requests without a number are taken at their word. */
+static bool
+of_the_past(const struct att *a, const struct tns_request *rq)
+{
+    bool ends = rq->op == TNS_SUSPEND || rq->op == TNS_EMIGRATE_PREPARE ||
+                rq->op == TNS_EMIGRATE_COMMIT || rq->op == TNS_TERMINATE;
+    return ends && rq->has_epoch && rq->epoch < a->epoch;
+}
+
 static uint8_t
 event_of(struct edge *e, const struct att *a, const struct tns_request *rq)
 {
     bool newer = rq->has_epoch && rq->epoch > a->epoch;
     bool stands = a->state != ATT_NULL && a->state != ATT_TERM;
+    if (stands && of_the_past(a, rq))
+        return ATT_EV_STALE;
     if (stands && !rq->berth_station && rq->n_entries && !newer &&
         request_same(e, a, rq))
         return ATT_EV_KEEPALIVE; /* K3: whatever its M and S bits */
@@ -289,11 +302,11 @@ static const struct {
     uint8_t code;
     const char *reason;
 } replies[ATT_N_ACTIONS] = {
-    [ATT_DO_OK] = {TNS_OK,            ""                      },
-    [ATT_DO_NOTHING] = {TNS_INVALID_STATE, "not in this state"     },
-    [ATT_DO_REFUSE_STATE] = {TNS_INVALID_STATE, "not in this state"     },
-    [ATT_DO_REFUSE_NO_STATE] = {TNS_NO_STATE,      "no such VSI here"      },
-    [ATT_DO_REFUSE_MOVED] = {TNS_MOVED,         "a newer owner is known"},
+    [ATT_DO_OK] = {TNS_OK,            ""                         },
+    [ATT_DO_NOTHING] = {TNS_INVALID_STATE, "not in this state"        },
+    [ATT_DO_REFUSE_STATE] = {TNS_INVALID_STATE, "not in this state"        },
+    [ATT_DO_REFUSE_NO_STATE] = {TNS_NO_STATE,      "no such VSI here"         },
+    [ATT_DO_REFUSE_MOVED] = {TNS_MOVED,         "the VSI has a newer epoch"},
 };
 
 void

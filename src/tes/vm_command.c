@@ -397,6 +397,17 @@ overtaken(const struct vm *v, uint8_t op)
            v->reason == BERTH_REASON_MOVED;
 }
 
+/* F4: the command of a migration before the one by which the VM runs here. What it
+ * would end must not even lose its tag. Immigrate(pre) brings no claim: its number is
+ * the one to be exceeded (K4). */
+static bool
+of_the_past(const struct vm *v, const struct vm_command *c)
+{
+    bool stands = v->state != VM_NEW && v->state != VM_TERM && v->state != VM_LOST;
+    return stands && c->op != TNS_IMMIGRATE_PRE && c->par.epoch &&
+           c->par.epoch < v->epoch;
+}
+
 void
 vm_command(struct tes *t, struct vm_command *c)
 {
@@ -422,6 +433,15 @@ vm_command(struct tes *t, struct vm_command *c)
             vm_state_name(v->state), tns_op_str(c->op),
             v->state == VM_LOST ? "associate it again first" : "see `berth show vms`");
         refuse(t, c, "invalid_state", text);
+        return;
+    }
+    if (v && of_the_past(v, c)) {
+        char text[128];
+        snprintf(text, sizeof(text),
+            "the VM is here by epoch %llu, this command is of an earlier migration "
+            "(see `berth show vms`)",
+            (unsigned long long)v->epoch);
+        refuse(t, c, "moved", text);
         return;
     }
     u = choose_uplink(t, c, v, &why);

@@ -320,6 +320,38 @@ test_drain_where_nobody_owns_F7(void **state)
     rig_free(g);
 }
 
+/* L to M and back to L: what was said to L in the first migration, and comes now, takes
+ * nothing off the air. Without a number nobody can tell, and it is obeyed. */
+static void
+test_words_of_the_past_F4(void **state)
+{
+    (void)state;
+    static const uint8_t ops[] = {TNS_EMIGRATE_PREPARE, TNS_EMIGRATE_COMMIT,
+        TNS_SUSPEND, TNS_TERMINATE, TNS_RESUME};
+    struct rig *g = rig_new();
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
+    struct tns_request late = {.has_epoch = 1, .epoch = g->known, .hold = 1};
+    rig_pause(g);
+    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
+    rig_start(g, M, 1);
+    RIG_OK(g, L, 1, TNS_IMMIGRATE_PRE);
+    rig_pause(g);
+    RIG_OK(g, M, 1, TNS_EMIGRATE_COMMIT);
+    RIG_OK(g, L, 1, TNS_IMMIGRATE_ASSO);
+    rig_start(g, L, 1);
+    for (size_t i = 0; i < sizeof ops; i++) {
+        assert_int_equal(rig_ask(g, L, 1, ops[i], &late), TNS_MOVED);
+        assert_int_equal(rig_state(g, L, 1), ATT_ASSOC);
+        assert_int_equal(rig_fdb(g, L), FDB_LOCAL);
+        assert_true(rig_got(g, rig_send(g, R)));
+    }
+    late.epoch = g->known; /* and its own number is no word of the past */
+    assert_int_equal(rig_ask(g, L, 1, TNS_TERMINATE, &late), TNS_OK);
+    assert_int_equal(rig_state(g, L, 1), ATT_TERM);
+    rig_free(g);
+}
+
 /* The authority has forgotten who owns what: the edges forward on, and say it again
  * with the numbers that they have. */
 static void
@@ -395,6 +427,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_relay_outlives_the_attachment_F1),
+        cmocka_unit_test(test_words_of_the_past_F4),
         cmocka_unit_test(test_resume_of_what_was_not_told_F6),
         cmocka_unit_test(test_resume_of_what_was_lost_F6),
         cmocka_unit_test(test_target_that_cannot_F8),
