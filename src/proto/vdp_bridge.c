@@ -6,61 +6,12 @@
  * so answers given in between share one PDU: lldpad reads one buffer each 2 ms, and of
  * two PDUs in that time only one is executed. Every PDU ends with an End TLV, without
  * which lldpad executes what is left of an earlier one. */
-#include "proto/vdp_bridge.h"
+#include "proto/vdp_bridge_int.h"
 
 #include <string.h>
 
 #include "base/log.h"
 #include "proto/vdp_orgs.h"
-#include "proto/vdp_vsis.h"
-
-enum pend_state { PEND_ASKED, PEND_WITH_NODE, PEND_ANSWERED, PEND_DEAD };
-struct pend {
-    uint32_t next;   /* in the list of its state */
-    uint32_t vsi;    /* 0: none (any more) */
-    uint32_t serial; /* high half of the node's handle */
-    uint8_t state;   /* enum pend_state */
-    uint8_t peer;    /* slots */
-    uint8_t manager; /* a reference is held */
-    uint8_t type;    /* of the TLV */
-    uint8_t status;  /* as received; of the answer once answered */
-    uint8_t version; /* VSI type version */
-    uint8_t format;  /* of the filter */
-    bool keepalive, has_berth;
-    uint16_t n_entries, org_size, filter_size;
-    uint32_t type_id;
-    struct vsiid id;
-    uint64_t org_hash;
-    uint8_t *bytes; /* filter, then org TLVs: of the request, then of the answer */
-};
-struct queue {
-    uint32_t head, tail;
-};
-struct peer {
-    struct mac mac;
-    bool used, berth;
-    uint8_t turn;  /* manager slot to be served next */
-    uint32_t refs; /* VSIs and pends */
-    uint64_t seen_us;
-    struct ecp_link *link;
-    struct queue *queues; /* by manager slot */
-};
-struct vdp_bridge {
-    struct vdp_bridge_conf conf;
-    struct ecp_link_conf link_conf;
-    struct vdp_bridge_counters counters;
-    struct vdp_vsis vsis;
-    struct peer *peers;
-    struct pool pends;
-    uint32_t *serials; /* of the pend with the node at each handle; 0 = none */
-    uint32_t n_serials, serial;
-    struct queue asked;
-    /* what the last output points to */
-    struct vdp_request request;
-    struct vdp_entry entries[VDP_ENTRIES_MAX];
-    uint8_t *request_org;
-    uint8_t frame[ECP_FRAME_MAX];
-};
 
 struct vdp_bridge_conf
 vdp_bridge_defaults(const struct mac *self)
@@ -114,166 +65,11 @@ vdp_bridge_new(const struct vdp_bridge_conf *conf, uint64_t now_us)
     return b;
 }
 
-/* ---- pends and their lists ---- */
-
-static struct pend *
-pend_at(const struct vdp_bridge *b, uint32_t h)
-{
-    return pool_at(&b->pends, h);
-}
-
-static void
-push(struct vdp_bridge *b, struct queue *q, uint32_t h)
-{
-    pend_at(b, h)->next = 0;
-    if (q->tail)
-        pend_at(b, q->tail)->next = h;
-    else
-        q->head = h;
-    q->tail = h;
-}
-
-static uint32_t
-pop(struct vdp_bridge *b, struct queue *q)
-{
-    uint32_t h = q->head;
-    if (h) {
-        q->head = pend_at(b, h)->next;
-        if (q->head == 0)
-            q->tail = 0;
-    }
-    return h;
-}
-
-static uint32_t
-pend_new(struct vdp_bridge *b, uint8_t peer, uint8_t manager)
-{
-    uint32_t h = pool_get(&b->pends);
-    if (h == 0)
-        return 0;
-    struct pend *p = pend_at(b, h);
-    p->peer = peer;
-    p->manager = manager;
-    b->peers[peer].refs++;
-    b->vsis.managers.m[manager].refs++;
-    return h;
-}
-
-static void
-pend_free(struct vdp_bridge *b, uint32_t h)
-{
-    struct pend *p = pend_at(b, h);
-    b->peers[p->peer].refs--;
-    b->vsis.managers.m[p->manager].refs--;
-    mem_free(p->bytes);
-    pool_put(&b->pends, h);
-}
-
-/* Nobody waits for its answer any more. In the list of asked ones it dies when pulled.
- */
-static void
-pend_withdraw(struct vdp_bridge *b, uint32_t h)
-{
-    struct pend *p = pend_at(b, h);
-    p->vsi = 0;
-    if (p->state == PEND_ASKED) {
-        p->state = PEND_DEAD;
-    } else {
-        b->serials[h] = 0;
-        pend_free(b, h);
-    }
-}
-
-static void
-pend_queue(struct vdp_bridge *b, uint32_t h)
-{
-    struct pend *p = pend_at(b, h);
-    p->state = PEND_ANSWERED;
-    push(b, &b->peers[p->peer].queues[p->manager], h);
-}
-
-/* Keeps filter and org TLVs in one allocation. */
-static void
-pend_keep(struct pend *p, const uint8_t *filter, size_t filter_size, const uint8_t *org,
-    size_t org_size)
-{
-    uint8_t *bytes = filter_size + org_size ? mem_alloc(filter_size + org_size) : NULL;
-    if (filter_size)
-        memcpy(bytes, filter, filter_size);
-    if (org_size)
-        memcpy(bytes + filter_size, org, org_size);
-    mem_free(p->bytes);
-    p->bytes = bytes;
-    p->filter_size = (uint16_t)filter_size;
-    p->org_size = (uint16_t)org_size;
-}
-
-static struct vdp_vsi
-pend_vsi(const struct pend *p)
-{
-    return (struct vdp_vsi){.type = p->type,
-        .status = p->status,
-        .type_id = p->type_id,
-        .type_version = p->version,
-        .id = p->id,
-        .filter_format = p->format,
-        .n_entries = p->n_entries,
-        .filter = p->bytes,
-        .org = p->bytes ? p->bytes + p->filter_size : NULL,
-        .org_size = p->org_size};
-}
-
-/* ---- stations ---- */
-
-static void
-peer_release(struct peer *peer)
-{
-    ecp_link_free(peer->link);
-    mem_free(peer->queues);
-    memset(peer, 0, sizeof *peer);
-}
-
-/* A free slot, or that of the station longest silent which holds nothing here. */
-static struct peer *
-peer_slot(struct vdp_bridge *b)
-{
-    struct peer *oldest = NULL;
-    for (uint8_t i = 0; i < b->conf.max_peers; i++) {
-        struct peer *p = &b->peers[i];
-        if (!p->used)
-            return p;
-        if (p->refs == 0 && (!oldest || p->seen_us < oldest->seen_us))
-            oldest = p;
-    }
-    if (oldest)
-        peer_release(oldest);
-    return oldest;
-}
-
-static struct peer *
-peer_get(struct vdp_bridge *b, const struct mac *mac, uint64_t now_us)
-{
-    for (uint8_t i = 0; i < b->conf.max_peers; i++)
-        if (b->peers[i].used && mac_equal(&b->peers[i].mac, mac))
-            return &b->peers[i];
-    struct peer *p = peer_slot(b);
-    if (!p) {
-        b->counters.refused_peers++;
-        return NULL;
-    }
-    p->used = true;
-    p->mac = *mac;
-    p->seen_us = now_us;
-    p->link = ecp_link_new(&b->link_conf, now_us);
-    p->queues = mem_alloc(b->vsis.managers.max * sizeof *p->queues);
-    return p;
-}
-
 void
 vdp_bridge_set_peer(struct vdp_bridge *b, const struct mac *mac,
     const struct evb_timers *timers, bool berth, bool restarted, uint64_t now_us)
 {
-    struct peer *p = peer_get(b, mac, now_us);
+    struct peer *p = bridge_peer_get(b, mac, now_us);
     if (!p)
         return;
     p->berth = berth;
@@ -282,35 +78,6 @@ vdp_bridge_set_peer(struct vdp_bridge *b, const struct mac *mac,
     ecp_link_set_gap(p->link, berth ? 0 : b->conf.gap_us);
     if (restarted)
         ecp_link_reset_peer(p->link);
-}
-
-static void
-rec_set_peer(struct vdp_bridge *b, struct vdp_vsi_rec *rec, uint8_t peer)
-{
-    b->peers[rec->peer].refs--;
-    rec->peer = peer;
-    b->peers[peer].refs++;
-}
-
-static uint32_t
-rec_add(struct vdp_bridge *b, const struct vdp_key *key, uint8_t manager, uint8_t peer)
-{
-    uint32_t h = vdp_vsis_add(&b->vsis, key, manager);
-    if (h) {
-        vdp_vsis_at(&b->vsis, h)->peer = peer;
-        b->peers[peer].refs++;
-    }
-    return h;
-}
-
-static void
-rec_remove(struct vdp_bridge *b, uint32_t h)
-{
-    struct vdp_vsi_rec *rec = vdp_vsis_at(&b->vsis, h);
-    if (rec->pending)
-        pend_withdraw(b, rec->pending);
-    b->peers[rec->peer].refs--;
-    vdp_vsis_remove(&b->vsis, h);
 }
 
 /* ---- requests ---- */
@@ -326,12 +93,12 @@ static void
 refuse(struct vdp_bridge *b, const struct asked *a, const struct vdp_vsi *v,
     enum vdp_code code)
 {
-    uint32_t h = pend_new(b, a->peer, a->manager);
+    uint32_t h = bridge_pend_new(b, a->peer, a->manager);
     if (h == 0) {
         b->counters.refused_busy++;
         return;
     }
-    struct pend *p = pend_at(b, h);
+    struct pend *p = bridge_pend_at(b, h);
     bool kept = a->vsi && vdp_vsis_at(&b->vsis, a->vsi)->type;
     p->type = v->type;
     p->status = VDP_RSP_ACK | (kept ? VDP_RSP_KEEP : 0) | code;
@@ -340,8 +107,9 @@ refuse(struct vdp_bridge *b, const struct asked *a, const struct vdp_vsi *v,
     p->id = v->id;
     p->format = v->filter_format;
     p->n_entries = v->reason == VDP_GOOD ? v->n_entries : 0;
-    pend_keep(p, v->filter, (size_t)p->n_entries * vdp_entry_size(p->format), NULL, 0);
-    pend_queue(b, h);
+    bridge_pend_keep(
+        p, v->filter, (size_t)p->n_entries * vdp_entry_size(p->format), NULL, 0);
+    bridge_pend_queue(b, h);
 }
 
 /* The rules of the format itself; what a VID or GroupID means is for the core. */
@@ -376,12 +144,12 @@ static void
 ask(struct vdp_bridge *b, struct asked *a, const struct vdp_vsi *v,
     const struct vdp_orgs *o, bool keepalive)
 {
-    uint32_t h = pend_new(b, a->peer, a->manager);
+    uint32_t h = bridge_pend_new(b, a->peer, a->manager);
     if (h == 0) { /* vdp_bridge_input has kept room for a whole PDU */
         b->counters.refused_busy++;
         return;
     }
-    struct pend *p = pend_at(b, h);
+    struct pend *p = bridge_pend_at(b, h);
     p->vsi = a->vsi;
     p->serial = ++b->serial ? b->serial : ++b->serial;
     p->type = v->type;
@@ -394,19 +162,19 @@ ask(struct vdp_bridge *b, struct asked *a, const struct vdp_vsi *v,
     p->org_hash = o->hash;
     p->keepalive = keepalive;
     p->has_berth = o->has_berth;
-    pend_keep(p, v->filter, (size_t)v->n_entries * vdp_entry_size(v->filter_format),
-        v->org, v->org_size);
+    bridge_pend_keep(p, v->filter,
+        (size_t)v->n_entries * vdp_entry_size(v->filter_format), v->org, v->org_size);
     if (a->vsi) {
         struct vdp_vsi_rec *rec = vdp_vsis_at(&b->vsis, a->vsi);
         if (rec->pending) {
             b->counters.superseded++;
-            pend_withdraw(b, rec->pending);
+            bridge_pend_withdraw(b, rec->pending);
         }
         rec->pending = h;
-        rec_set_peer(b, rec, a->peer);
+        bridge_rec_set_peer(b, rec, a->peer);
     }
     p->state = PEND_ASKED;
-    push(b, &b->asked, h);
+    bridge_push(b, &b->asked, h);
     b->counters.requests++;
     b->counters.keepalives += keepalive;
 }
@@ -431,7 +199,8 @@ take_vsi(struct vdp_bridge *b, struct asked *a, const struct vdp_vsi *v)
         return;
     }
     struct vdp_vsi_rec *rec = a->vsi ? vdp_vsis_at(&b->vsis, a->vsi) : NULL;
-    if (rec && rec->pending && same_as_pending(pend_at(b, rec->pending), v, o.hash)) {
+    if (rec && rec->pending &&
+        same_as_pending(bridge_pend_at(b, rec->pending), v, o.hash)) {
         b->counters.repeated++; /* one answer serves both */
         return;
     }
@@ -443,7 +212,7 @@ take_vsi(struct vdp_bridge *b, struct asked *a, const struct vdp_vsi *v)
         uint32_t entries = b->vsis.n_entries - (rec ? rec->filter.n : 0) + v->n_entries;
         bool room = entries <= b->conf.max_entries;
         if (room && !rec) {
-            a->vsi = rec_add(b, &a->key, a->manager, a->peer);
+            a->vsi = bridge_rec_add(b, &a->key, a->manager, a->peer);
             room = a->vsi;
         }
         if (!room) {
@@ -501,7 +270,7 @@ vdp_bridge_input(
         b->counters.refused_busy++;
         return;
     }
-    struct peer *peer = peer_get(b, &mac, now_us);
+    struct peer *peer = bridge_peer_get(b, &mac, now_us);
     if (!peer)
         return;
     peer->seen_us = now_us;
@@ -532,7 +301,7 @@ static void
 settle(struct vdp_bridge *b, struct pend *p, const struct vdp_answer *a, uint8_t *wire)
 {
     uint32_t h = p->vsi;
-    struct vdp_vsi v = pend_vsi(p);
+    struct vdp_vsi v = bridge_pend_vsi(p);
     if (h == 0) {
         write_tags(p, a, wire);
         return;
@@ -543,9 +312,9 @@ settle(struct vdp_bridge *b, struct pend *p, const struct vdp_answer *a, uint8_t
     bool repeat = rec->type && vdp_vsis_is_repeat(rec, &v, p->org_hash);
     if (a->code != VDP_CODE_OK) {
         if (!(a->keep && rec->type))
-            rec_remove(b, h);
+            bridge_rec_remove(b, h);
     } else if (p->type == VDP_DEASSOC) {
-        rec_remove(b, h);
+        bridge_rec_remove(b, h);
     } else if (repeat) {
         vdp_filter_tagged(&rec->filter, wire);
     } else {
@@ -577,7 +346,7 @@ vdp_bridge_answer(
         b->counters.stale_answers++;
         return false;
     }
-    struct pend *p = pend_at(b, h);
+    struct pend *p = bridge_pend_at(b, h);
     b->serials[h] = 0;
     bool kept = a->keep && p->vsi && vdp_vsis_at(&b->vsis, p->vsi)->type;
     uint8_t wire[VDP_FILTER_SIZE_MAX], org[TLV_HEADER_SIZE + TLV_BODY_MAX];
@@ -586,13 +355,13 @@ vdp_bridge_answer(
     settle(b, p, a, wire);
     if (a->has_berth && (p->has_berth || b->peers[p->peer].berth))
         org_size = write_org(b, &a->berth, org, sizeof org);
-    pend_keep(p, wire, p->filter_size, org, org_size);
+    bridge_pend_keep(p, wire, p->filter_size, org, org_size);
     p->status = VDP_RSP_ACK | (a->code & VDP_RSP_CODE);
     /* HARD with code 0 is taken for success, KEEP on a VSI that never was hangs lldpad.
      */
     if (a->code != VDP_CODE_OK)
         p->status |= (kept ? VDP_RSP_KEEP : 0) | (a->hard ? VDP_RSP_HARD : 0);
-    pend_queue(b, h);
+    bridge_pend_queue(b, h);
     b->counters.answers++;
     return true;
 }
@@ -606,9 +375,9 @@ vdp_bridge_deassoc(struct vdp_bridge *b, const struct vdp_key *key,
     if (vsi == 0)
         return false;
     struct vdp_vsi_rec *rec = vdp_vsis_at(&b->vsis, vsi);
-    uint32_t h = rec->type ? pend_new(b, rec->peer, rec->manager) : 0;
+    uint32_t h = rec->type ? bridge_pend_new(b, rec->peer, rec->manager) : 0;
     if (h) {
-        struct pend *p = pend_at(b, h);
+        struct pend *p = bridge_pend_at(b, h);
         uint8_t wire[VDP_FILTER_SIZE_MAX], org[TLV_HEADER_SIZE + TLV_BODY_MAX];
         size_t size = (size_t)rec->filter.n * vdp_entry_size(rec->filter.format);
         size_t org_size = 0;
@@ -622,11 +391,11 @@ vdp_bridge_deassoc(struct vdp_bridge *b, const struct vdp_key *key,
         p->id = rec->id;
         p->format = rec->filter.format;
         p->n_entries = rec->filter.n;
-        pend_keep(p, wire, size, org, org_size);
-        pend_queue(b, h);
+        bridge_pend_keep(p, wire, size, org, org_size);
+        bridge_pend_queue(b, h);
         b->counters.deassocs++;
     }
-    rec_remove(b, vsi);
+    bridge_rec_remove(b, vsi);
     return true;
 }
 
@@ -635,7 +404,7 @@ vdp_bridge_forget(struct vdp_bridge *b, const struct vdp_key *key)
 {
     uint32_t vsi = vdp_vsis_find(&b->vsis, key);
     if (vsi)
-        rec_remove(b, vsi);
+        bridge_rec_remove(b, vsi);
     return vsi;
 }
 
@@ -670,11 +439,11 @@ static bool
 give_request(struct vdp_bridge *b, struct vdp_bridge_out *out)
 {
     uint32_t h;
-    while ((h = pop(b, &b->asked)) && pend_at(b, h)->state == PEND_DEAD)
-        pend_free(b, h);
+    while ((h = bridge_pop(b, &b->asked)) && bridge_pend_at(b, h)->state == PEND_DEAD)
+        bridge_pend_free(b, h);
     if (h == 0)
         return false;
-    struct pend *p = pend_at(b, h);
+    struct pend *p = bridge_pend_at(b, h);
     if (h >= b->n_serials) {
         uint32_t n = h < 32 ? 64 : h * 2;
         b->serials = mem_grow(b->serials, n * sizeof *b->serials);
@@ -733,11 +502,11 @@ pack(struct vdp_bridge *b, struct peer *peer, uint64_t now_us)
     struct queue *q = &peer->queues[slot];
     vdp_encode_mgrid(&w, b->vsis.managers.m[slot].id);
     while (q->head) {
-        struct vdp_vsi v = pend_vsi(pend_at(b, q->head));
+        struct vdp_vsi v = bridge_pend_vsi(bridge_pend_at(b, q->head));
         if (w.pos + vdp_vsi_size(&v) + TLV_HEADER_SIZE > sizeof payload)
             break;
         vdp_encode_vsi(&w, &v);
-        pend_free(b, pop(b, q));
+        bridge_pend_free(b, bridge_pop(b, q));
         b->counters.tx_vsis++;
     }
     vdp_encode_end(&w);
@@ -806,7 +575,7 @@ vdp_bridge_restore(struct vdp_bridge *b, const uint8_t *bytes, size_t size)
         return false;
     if (b->vsis.pool.n == n) /* was there already, with its station */
         return true;
-    struct peer *peer = peer_get(b, &mac, 0);
+    struct peer *peer = bridge_peer_get(b, &mac, 0);
     if (!peer) {
         vdp_vsis_remove(&b->vsis, vsi);
         return false;
@@ -844,20 +613,20 @@ vdp_bridge_free(struct vdp_bridge *b)
         return;
     struct queue *q = &b->asked;
     uint32_t h;
-    while ((h = pop(b, q)))
-        pend_free(b, h);
+    while ((h = bridge_pop(b, q)))
+        bridge_pend_free(b, h);
     for (h = 1; h < b->n_serials; h++)
         if (b->serials[h])
-            pend_free(b, h);
+            bridge_pend_free(b, h);
     for (uint8_t i = 0; i < b->conf.max_peers; i++) {
         if (!b->peers[i].used)
             continue;
         for (uint8_t k = 0; k < b->vsis.managers.max; k++)
-            while ((h = pop(b, &b->peers[i].queues[k])))
-                pend_free(b, h);
+            while ((h = bridge_pop(b, &b->peers[i].queues[k])))
+                bridge_pend_free(b, h);
     }
     for (uint8_t i = 0; i < b->conf.max_peers; i++)
-        peer_release(&b->peers[i]);
+        bridge_peer_release(&b->peers[i]);
     vdp_vsis_done(&b->vsis);
     pool_done(&b->pends);
     mem_free(b->peers);

@@ -1,63 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each VSI runs the table below. A VSI has at most one request with the bridge, so an
- * answer can only be about that; one more waits behind it, a third takes the second's
- * place. Queued VSIs are packed when the ECP link is ready, so a busy link makes full
- * PDUs. */
-#include "proto/vdp_station.h"
+/* A VSI has at most one request with the bridge, so an answer can only be about that;
+ * one more waits behind it, a third takes the second's place. Queued VSIs are packed
+ * when the ECP link is ready, so a busy link makes full PDUs. */
+#include "proto/vdp_station_int.h"
 
 #include <string.h>
 
-#include "base/fsm.h"
 #include "base/log.h"
-#include "base/map.h"
-#include "base/mem.h"
-#include "proto/vdp_filter.h"
-#include "proto/vdp_managers.h"
-#include "proto/vdp_station_fsm.h"
-
-struct ask { /* one request of the user */
-    uint64_t cookie;
-    uint8_t type, hints, tries;
-    uint16_t org_size;
-    uint8_t *org; /* Berth's TLV, encoded */
-    struct vdp_filter filter;
-};
-struct vsi {
-    struct timer timer; /* response wait, or next keep-alive */
-    uint8_t state, manager, type_version;
-    bool queued, sent;      /* the request in `cur`, or the keep-alive of `held` */
-    uint32_t prev, next_in; /* queue of the manager id */
-    uint32_t type_id;
-    struct vsiid id;
-    struct ask *held, *cur, *next; /* accepted; with the bridge; waiting behind */
-};
-enum { TIMER_WAIT, TIMER_BEAT };
-struct queue {
-    uint32_t head, tail;
-};
-struct event {
-    struct vdp_station_out out; /* without what points into bytes */
-    uint16_t filter_size, org_size;
-    uint8_t *bytes;
-};
-struct vdp_station {
-    struct vdp_station_conf conf;
-    struct vdp_station_counters counters;
-    struct evb_timers timers;
-    struct ecp_link *link;
-    struct fsm fsm;
-    struct pool pool;
-    struct map map;
-    struct timers heap;
-    struct vdp_managers managers;
-    struct queue *queues;
-    uint8_t turn;
-    struct fifo events;
-    /* what the last output points to */
-    uint8_t *last_bytes;
-    struct vdp_entry entries[VDP_ENTRIES_MAX];
-    uint8_t frame[ECP_FRAME_MAX];
-};
 
 struct vdp_station_conf
 vdp_station_defaults(const struct mac *self)
@@ -87,50 +36,6 @@ vdp_station_response_wait_us(const struct evb_timers *t)
     return (ecp + evb_exp_us(t->rwd)) * 3 / 2;
 }
 
-/* ---- the table of VSIs ---- */
-
-static struct vsi *
-vsi_at(const struct vdp_station *s, uint32_t h)
-{
-    return pool_at(&s->pool, h);
-}
-
-static struct vdp_key
-vsi_key(const struct vdp_station *s, const struct vsi *v)
-{
-    struct vdp_key key = {
-        .type_id = v->type_id, .type_version = v->type_version, .id = v->id};
-    memcpy(key.mgrid, s->managers.m[v->manager].id, sizeof key.mgrid);
-    return key;
-}
-
-static bool
-vsi_has_key(const void *ctx, uint32_t handle, const void *key)
-{
-    const struct vdp_station *s = ctx;
-    struct vdp_key k = vsi_key(s, vsi_at(s, handle));
-    return vdp_key_equal(&k, key);
-}
-
-static uint32_t
-hash_key(const struct vdp_station *s, const struct vdp_key *key)
-{
-    uint8_t b[VDP_MGRID_SIZE + 22];
-    struct wr w = wr_of(b, sizeof b);
-    wr_bytes(&w, key->mgrid, sizeof key->mgrid);
-    wr_u32(&w, key->type_id);
-    wr_u8(&w, key->type_version);
-    wr_u8(&w, key->id.format);
-    wr_bytes(&w, key->id.b, sizeof key->id.b);
-    return map_hash(&s->map, b, w.pos);
-}
-
-static uint32_t
-vsi_find(const struct vdp_station *s, const struct vdp_key *key)
-{
-    return map_find(&s->map, hash_key(s, key), key);
-}
-
 struct vdp_station *
 vdp_station_new(const struct vdp_station_conf *conf, uint64_t now_us)
 {
@@ -152,76 +57,12 @@ vdp_station_new(const struct vdp_station_conf *conf, uint64_t now_us)
     if (!fsm_init(&s->fsm, &vdp_station_fsm, &why)) /* our own table: held by a test */
         log_err("vdp", "station table: %s", why);
     pool_init(&s->pool, sizeof(struct vsi), conf->max_vsis);
-    map_init(&s->map, vsi_has_key, s, conf->seed);
+    map_init(&s->map, station_vsi_has_key, s, conf->seed);
     timers_init(&s->heap);
     vdp_managers_init(&s->managers, conf->max_managers);
     s->queues = mem_alloc(s->managers.max * sizeof *s->queues);
     fifo_init(&s->events, sizeof(struct event));
     return s;
-}
-
-/* ---- requests ---- */
-
-static void
-ask_free(struct ask *a)
-{
-    if (!a)
-        return;
-    vdp_filter_clear(&a->filter);
-    mem_free(a->org);
-    mem_free(a);
-}
-
-static void
-enqueue(struct vdp_station *s, uint32_t h)
-{
-    struct vsi *v = vsi_at(s, h);
-    struct queue *q = &s->queues[v->manager];
-    v->sent = false;
-    timers_clear(&s->heap, &v->timer);
-    if (v->queued)
-        return;
-    v->queued = true;
-    v->prev = q->tail;
-    v->next_in = 0;
-    if (q->tail)
-        vsi_at(s, q->tail)->next_in = h;
-    else
-        q->head = h;
-    q->tail = h;
-}
-
-static void
-dequeue(struct vdp_station *s, uint32_t h)
-{
-    struct vsi *v = vsi_at(s, h);
-    struct queue *q = &s->queues[v->manager];
-    if (!v->queued)
-        return;
-    v->queued = false;
-    if (v->prev)
-        vsi_at(s, v->prev)->next_in = v->next_in;
-    else
-        q->head = v->next_in;
-    if (v->next_in)
-        vsi_at(s, v->next_in)->prev = v->prev;
-    else
-        q->tail = v->prev;
-}
-
-static void
-vsi_free(struct vdp_station *s, uint32_t h)
-{
-    struct vsi *v = vsi_at(s, h);
-    struct vdp_key key = vsi_key(s, v);
-    dequeue(s, h);
-    timers_clear(&s->heap, &v->timer);
-    map_del(&s->map, hash_key(s, &key), h);
-    s->managers.m[v->manager].refs--;
-    ask_free(v->held);
-    ask_free(v->cur);
-    ask_free(v->next);
-    pool_put(&s->pool, h);
 }
 
 void
@@ -231,10 +72,10 @@ vdp_station_free(struct vdp_station *s)
         return;
     uint32_t it = 0, h;
     while ((h = map_each(&s->map, &it))) {
-        struct vsi *v = vsi_at(s, h);
-        ask_free(v->held);
-        ask_free(v->cur);
-        ask_free(v->next);
+        struct vsi *v = station_vsi_at(s, h);
+        station_ask_free(v->held);
+        station_ask_free(v->cur);
+        station_ask_free(v->next);
     }
     struct event e;
     while (fifo_pop(&s->events, &e))
@@ -251,201 +92,7 @@ vdp_station_free(struct vdp_station *s)
     mem_free(s);
 }
 
-/* ---- events for the user ---- */
-
-/* `answer` is the bridge's TLV, or NULL: then the filter is that of the request. */
-static void
-emit(struct vdp_station *s, const struct vsi *v, enum vdp_station_event event,
-    const struct ask *a, const struct vdp_vsi *answer)
-{
-    uint8_t wire[VDP_FILTER_SIZE_MAX];
-    struct event e = {
-        .out = {.event = event, .key = vsi_key(s, v)}
-    };
-    if (a) {
-        e.out.cookie = a->cookie;
-        e.out.type = a->type;
-        e.out.filter_format = a->filter.format;
-        e.out.n_entries = a->filter.n;
-        vdp_filter_tagged(&a->filter, wire);
-    }
-    if (answer) {
-        e.out.code = answer->status & VDP_RSP_CODE;
-        e.out.keep = answer->status & VDP_RSP_KEEP;
-        e.out.hard = answer->status & VDP_RSP_HARD;
-        e.org_size = answer->org_size;
-    }
-    e.filter_size = (uint16_t)(e.out.n_entries * vdp_entry_size(e.out.filter_format));
-    if (e.filter_size + e.org_size)
-        e.bytes = mem_alloc((size_t)e.filter_size + e.org_size);
-    if (e.filter_size)
-        memcpy(e.bytes, wire, e.filter_size);
-    if (e.org_size)
-        memcpy(e.bytes + e.filter_size, answer->org, e.org_size);
-    *(struct event *)fifo_push(&s->events) = e;
-}
-
-/* ---- the machine ---- */
-
-static void
-arm_beat(struct vdp_station *s, uint32_t h, uint64_t now_us)
-{
-    timers_set(&s->heap, &vsi_at(s, h)->timer,
-        now_us + vdp_station_keepalive_us(&s->timers), TIMER_BEAT, h);
-}
-
-/* What goes to the bridge quotes the tags that the VSI has. */
-static void
-begin(struct vdp_station *s, uint32_t h, struct ask *a)
-{
-    struct vsi *v = vsi_at(s, h);
-    if (v->held) {
-        uint8_t wire[VDP_FILTER_SIZE_MAX];
-        memcpy(wire, vdp_filter_asked(&a->filter),
-            (size_t)a->filter.n * vdp_entry_size(a->filter.format));
-        vdp_filter_retag(&v->held->filter, a->filter.format, a->filter.n, wire);
-        vdp_filter_set(&a->filter, a->filter.format, a->filter.n, wire, wire);
-    }
-    v->cur = a;
-    enqueue(s, h);
-}
-
-static void
-accept(struct vdp_station *s, uint32_t h, const struct vdp_vsi *answer, uint64_t now_us)
-{
-    struct vsi *v = vsi_at(s, h);
-    struct ask *a = v->cur;
-    vdp_filter_set(
-        &a->filter, a->filter.format, a->filter.n, answer->filter, answer->filter);
-    emit(s, v, VDP_STATION_RESULT, a, answer);
-    ask_free(v->held);
-    v->held = a;
-    v->cur = NULL;
-    arm_beat(s, h, now_us);
-}
-
-static void
-drop_cur(struct vsi *v)
-{
-    ask_free(v->cur);
-    v->cur = NULL;
-}
-
-static void
-drop_held(struct vsi *v)
-{
-    ask_free(v->held);
-    v->held = NULL;
-}
-
-struct input {       /* of one step */
-    struct ask *ask; /* EV_REQUEST, EV_LEAVE: owned by the VSI from then on */
-    const struct vdp_vsi *answer;
-};
-
-static void
-act(struct vdp_station *s, uint32_t h, uint8_t action, const struct input *in,
-    uint64_t now_us)
-{
-    struct vsi *v = vsi_at(s, h);
-    struct vdp_station_counters *c = &s->counters;
-    switch (action) {
-    case DO_NOTHING:
-        break;
-    case DO_SEND:
-        begin(s, h, in->ask);
-        break;
-    case DO_DEFER:
-        if (v->next) {
-            c->superseded++;
-            emit(s, v, VDP_STATION_SUPERSEDED, v->next, NULL);
-            ask_free(v->next);
-        }
-        v->next = in->ask;
-        break;
-    case DO_ACCEPT:
-        c->results++;
-        accept(s, h, in->answer, now_us);
-        break;
-    case DO_GONE:
-    case DO_REFUSE:
-        c->results++;
-        emit(s, v, VDP_STATION_RESULT, v->cur, in->answer);
-        drop_cur(v);
-        drop_held(v);
-        break;
-    case DO_REFUSE_KEEP:
-        c->results++;
-        emit(s, v, VDP_STATION_RESULT, v->cur, in->answer);
-        drop_cur(v);
-        arm_beat(s, h, now_us);
-        break;
-    case DO_BEAT:
-        c->keepalives++;
-        v->held->tries = 0;
-        enqueue(s, h);
-        break;
-    case DO_BEAT_OK:
-        arm_beat(s, h, now_us);
-        break;
-    case DO_LOST:
-        c->lost++;
-        emit(s, v, VDP_STATION_LOST, v->held, in->answer);
-        drop_held(v);
-        break;
-    case DO_TIMEOUT:
-        c->timeouts++;
-        emit(s, v, VDP_STATION_TIMEOUT, v->cur, NULL);
-        drop_cur(v);
-        drop_held(v);
-        break;
-    case DO_DEASSOC:
-        c->deassocs++;
-        emit(s, v, VDP_STATION_DEASSOC, v->held, in->answer);
-        drop_held(v);
-        break;
-    case DO_DEASSOC_QUIET:
-        drop_held(v);
-        break;
-    case DO_AGAIN:
-        enqueue(s, h);
-        break;
-    default: /* not ours: the table has no other */
-        break;
-    }
-}
-
-/* One event, and then the request that waited for it. */
-static void
-step(struct vdp_station *s, uint32_t h, uint8_t event, const struct input *in,
-    uint64_t now_us)
-{
-    char who[VSIID_STR];
-    struct vsi *v = vsi_at(s, h);
-    const struct fsm_row *row =
-        fsm_step(&s->fsm, &v->state, event, vsiid_str(&v->id, who));
-    if (!row) {
-        if (in->ask)
-            ask_free(in->ask);
-        return;
-    }
-    if (row->to == ST_NONE || row->to == ST_HELD) {
-        dequeue(s, h);
-        v->sent = false;
-        timers_clear(&s->heap, &v->timer);
-    }
-    act(s, h, row->action, in, now_us);
-    if ((v->state == ST_NONE || v->state == ST_HELD) && v->next) {
-        struct input again = {.ask = v->next};
-        v->next = NULL;
-        step(s, h, again.ask->type == VDP_DEASSOC ? EV_LEAVE : EV_REQUEST, &again,
-            now_us);
-    } else if (v->state == ST_NONE) {
-        vsi_free(s, h);
-    }
-}
-
-/* ---- requests in ---- */
+/* ---- requests ---- */
 
 bool
 vdp_station_op(struct vdp_station_request *r, enum berth_op op, enum berth_phase phase)
@@ -521,7 +168,7 @@ ask_new(const struct vdp_station *s, const struct vdp_station_request *r,
     a->type = r->type;
     a->hints = (r->m ? VDP_REQ_M : 0) | (r->s ? VDP_REQ_S : 0);
     if (!put_filter(a, r, v)) {
-        ask_free(a);
+        station_ask_free(a);
         return NULL;
     }
     if (w.pos) {
@@ -532,50 +179,32 @@ ask_new(const struct vdp_station *s, const struct vdp_station_request *r,
     return a;
 }
 
-static uint32_t
-vsi_add(struct vdp_station *s, const struct vdp_key *key)
-{
-    uint8_t manager = vdp_managers_get(&s->managers, key->mgrid);
-    uint32_t h = manager == VDP_MANAGER_NONE ? 0 : pool_get(&s->pool);
-    if (h == 0)
-        return 0;
-    struct vsi *v = vsi_at(s, h);
-    v->state = ST_NONE;
-    v->manager = manager;
-    v->type_id = key->type_id;
-    v->type_version = key->type_version;
-    v->id = key->id;
-    s->managers.m[manager].refs++;
-    map_add(&s->map, hash_key(s, key), h);
-    return h;
-}
-
 bool
 vdp_station_request(
     struct vdp_station *s, const struct vdp_station_request *r, uint64_t now_us)
 {
-    uint32_t h = vsi_find(s, &r->key);
-    struct input in = {.ask = ask_new(s, r, h ? vsi_at(s, h) : NULL)};
+    uint32_t h = station_vsi_find(s, &r->key);
+    struct input in = {.ask = ask_new(s, r, h ? station_vsi_at(s, h) : NULL)};
     if (!in.ask)
         return false;
     if (h == 0)
-        h = vsi_add(s, &r->key);
+        h = station_vsi_add(s, &r->key);
     if (h == 0) {
         s->counters.refused_limit++;
-        ask_free(in.ask);
+        station_ask_free(in.ask);
         return false;
     }
     s->counters.requests++;
-    step(s, h, r->type == VDP_DEASSOC ? EV_LEAVE : EV_REQUEST, &in, now_us);
+    station_step(s, h, r->type == VDP_DEASSOC ? EV_LEAVE : EV_REQUEST, &in, now_us);
     return true;
 }
 
 void
 vdp_station_forget(struct vdp_station *s, const struct vdp_key *key)
 {
-    uint32_t h = vsi_find(s, key);
+    uint32_t h = station_vsi_find(s, key);
     if (h)
-        vsi_free(s, h);
+        station_vsi_free(s, h);
 }
 
 void
@@ -590,7 +219,7 @@ vdp_station_set_peer(struct vdp_station *s, const struct evb_timers *timers, boo
     ecp_link_reset_peer(s->link);
     uint32_t it = 0, h;
     while ((h = map_each(&s->map, &it))) /* RESTART frees no VSI */
-        step(s, h, EV_RESTART, &(struct input){.ask = NULL}, now_us);
+        station_step(s, h, EV_RESTART, &(struct input){.ask = NULL}, now_us);
 }
 
 /* ---- answers ---- */
@@ -620,7 +249,7 @@ static void
 take_answer(
     struct vdp_station *s, uint32_t h, const struct vdp_vsi *answer, uint64_t now_us)
 {
-    struct vsi *v = vsi_at(s, h);
+    struct vsi *v = station_vsi_at(s, h);
     const struct ask *a = v->state == ST_BEATING ? v->held : v->cur;
     struct vdp_vsi as_read = *answer;
     struct input in = {.answer = &as_read};
@@ -637,7 +266,7 @@ take_answer(
         as_read.status = VDP_RSP_ACK | VDP_CODE_FORMAT;
         event = EV_REFUSED;
     }
-    step(s, h, event, &in, now_us);
+    station_step(s, h, event, &in, now_us);
 }
 
 static void
@@ -662,13 +291,13 @@ take_pdu(struct vdp_station *s, const uint8_t *payload, size_t size, uint64_t no
             .type_version = answer->type_version,
             .id = answer->id};
         memcpy(key.mgrid, pdu.mgrid, sizeof key.mgrid);
-        uint32_t h = vsi_find(s, &key);
+        uint32_t h = station_vsi_find(s, &key);
         if (h == 0)
             s->counters.rx_unmatched++;
         else if (answer->status & VDP_RSP_ACK)
             take_answer(s, h, answer, now_us);
         else if (answer->type == VDP_DEASSOC)
-            step(s, h, EV_DEASSOC, &(struct input){.answer = answer}, now_us);
+            station_step(s, h, EV_DEASSOC, &(struct input){.answer = answer}, now_us);
         else
             s->counters.rx_unmatched++;
     }
@@ -711,14 +340,14 @@ run_timers(struct vdp_station *s, uint64_t now_us)
 {
     uint32_t kind, h;
     while (timers_pop(&s->heap, now_us, &kind, &h)) {
-        struct vsi *v = vsi_at(s, h);
+        struct vsi *v = station_vsi_at(s, h);
         struct ask *a = v->cur ? v->cur : v->held;
         if (kind == TIMER_BEAT)
-            step(s, h, EV_BEAT, &(struct input){.ask = NULL}, now_us);
+            station_step(s, h, EV_BEAT, &(struct input){.ask = NULL}, now_us);
         else if (++a->tries < s->conf.tries)
-            enqueue(s, h);
+            station_enqueue(s, h);
         else
-            step(s, h, EV_TIMEOUT, &(struct input){.ask = NULL}, now_us);
+            station_step(s, h, EV_TIMEOUT, &(struct input){.ask = NULL}, now_us);
     }
 }
 
@@ -733,7 +362,7 @@ pack(struct vdp_station *s, uint64_t now_us)
     vdp_encode_mgrid(&w, s->managers.m[slot].id);
     uint32_t h;
     while ((h = s->queues[slot].head)) {
-        struct vsi *v = vsi_at(s, h);
+        struct vsi *v = station_vsi_at(s, h);
         const struct ask *a = v->state == ST_BEATING ? v->held : v->cur;
         struct vdp_vsi tlv = {.type = a->type,
             .status = a->hints,
@@ -749,7 +378,7 @@ pack(struct vdp_station *s, uint64_t now_us)
             break;
         vdp_filter_tagged(&a->filter, wire);
         vdp_encode_vsi(&w, &tlv);
-        dequeue(s, h);
+        station_dequeue(s, h);
         v->sent = true;
         timers_set(&s->heap, &v->timer,
             now_us + vdp_station_response_wait_us(&s->timers), TIMER_WAIT, h);
