@@ -14,7 +14,9 @@ struct cell {
     char reply;
 };
 #define SAME "="
-/* Columns: NULL, PREASSOC, ASSOC, SUSP, EMIG, IMMIG; TERM is as NULL but stays TERM. */
+#define NONE NULL, 0 /* it cannot come there: no row */
+/* Columns: NULL, PREASSOC, ASSOC, SUSP, EMIG, IMMIG; TERM is as NULL but stays TERM. Of
+ * events from inside the first column is TERM alone: in NULL nothing is there. */
 static const struct {
     uint8_t event;
     struct cell cells[6];
@@ -45,16 +47,14 @@ static const struct {
                        {"EMIG", 'm'}, {"IMMIG", 'm'}}                             },
     {ATT_EV_TIMER,        {{"NULL", '-'}, {"TERM", '-'}, {"TERM", '-'}, {"TERM", '-'},
                        {"TERM", '-'}, {"TERM", '-'}}                              },
-    {ATT_EV_NEWER,        {{SAME, '-'}, {"PREASSOC", '-'}, {"EMIG", '-'}, {"EMIG", '-'},
+    {ATT_EV_NEWER,        {{NONE}, {"PREASSOC", '-'}, {"EMIG", '-'}, {"EMIG", '-'},
                        {"EMIG", '-'}, {"IMMIG", '-'}}                             },
     {ATT_EV_LOCAL_CHANGE, {{SAME, '-'}, {"PREASSOC", '-'}, {"ASSOC", '-'},
                               {"SUSP", '-'}, {"EMIG", '-'}, {"IMMIG", '-'}}},
-    {ATT_EV_PORT_DOWN,    {{SAME, '-'}, {"PREASSOC", '-'}, {"SUSP", '-'}, {"SUSP", '-'},
-                           {"EMIG", '-'}, {"IMMIG", '-'}}                     },
-    {ATT_EV_PORT_UP,      {{SAME, '-'}, {"PREASSOC", '-'}, {"ASSOC", '-'}, {"SUSP", '-'},
-                         {"EMIG", '-'}, {"IMMIG", '-'}}                         },
-    {ATT_EV_GONE,         {{SAME, '-'}, {"TERM", '-'}, {"TERM", '-'}, {"TERM", '-'},
-                      {"TERM", '-'}, {"TERM", '-'}}                                },
+    {ATT_EV_PORT_DOWN,    {{NONE}, {NONE}, {"SUSP", '-'}, {"SUSP", '-'}, {NONE}, {NONE}}            },
+    {ATT_EV_PORT_UP,      {{NONE}, {NONE}, {NONE}, {"SUSP", '-'}, {NONE}, {NONE}}                   },
+    {ATT_EV_GONE,         {{NONE}, {"TERM", '-'}, {"TERM", '-'}, {"TERM", '-'}, {"TERM", '-'},
+                      {"TERM", '-'}}                                               },
 };
 static const uint8_t columns[] = {
     ATT_NULL, ATT_PREASSOC, ATT_ASSOC, ATT_SUSP, ATT_EMIG, ATT_IMMIG};
@@ -120,6 +120,10 @@ test_table_is_the_requirement(void **state)
             uint8_t from = c < 6 ? columns[c] : ATT_TERM;
             const struct cell *cell = &sheet[i].cells[c < 6 ? c : 0];
             const struct fsm_row *row = row_at(from, sheet[i].event);
+            if (!cell->next || (from == ATT_NULL && cell->reply == '-')) {
+                assert_null(row);
+                continue;
+            }
             assert_non_null(row);
             const char *next =
                 strcmp(cell->next, SAME) ? cell->next : att_state_str(from);
@@ -363,27 +367,20 @@ test_every_row_is_taken(void **state)
         add_hits(v, hits);
         env_free(v);
     }
-    /* Events from inside that change nothing there; att_settle does not even make them.
-     */
+    /* Events from inside that change nothing there. */
     for (uint8_t from = 0; from < ATT_N_STATES; from++)
         for (uint8_t event = 0; event < ATT_EV_UNDO_NULL; event++) {
             const struct fsm_row *row = row_at(from, event);
             if (!row || row->action != ATT_DO_NOTHING)
                 continue;
-            struct env *v = env_new(from == ATT_NULL);
-            struct tns_entry n;
-            struct tns_request rq = env_rq(TNS_ASSOC, 1, 1, &n, 1, 1);
-            v->authority_mute = 1;
-            if (from == ATT_NULL)
-                env_send(v, &rq); /* NULL exists while the VN is looked up */
+            struct env *v = env_new(false);
             bring(v, from);
             struct vsiid id = env_vsi_id(1);
             uint32_t notices = v->n_notices;
             att_event(v->e, att_find(v->e, 1, &id), event);
             env_pull(v);
             assert_int_equal(v->n_notices, notices);
-            if (from != ATT_NULL)
-                assert_int_equal(env_state(v, 1, 1), from);
+            assert_int_equal(env_state(v, 1, 1), from);
             add_hits(v, hits);
             env_free(v);
         }
@@ -631,7 +628,8 @@ test_keepalive_never_claims(void **state)
     env_free(v);
 }
 
-/* A plain station whose VM comes back asks as at first, for any VID: that is a claim. */
+/* A plain station whose VM comes back asks as at first, for any VID: that is a claim.
+ */
 static void
 test_a_moved_vm_may_come_back(void **state)
 {
