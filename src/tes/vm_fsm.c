@@ -105,7 +105,6 @@ static const struct fsm_row rows[] = {
     {VM_TERM, TNS_IMMIGRATE_PRE, VM_IMMIG, VM_ACT_HOLD, "S3-60"},
     {VM_TERM, TNS_IMMIGRATE_ASSO, VM_ASSOC, VM_ACT_OPEN, "S3-60"},
     {VM_TERM, VM_EV_PAUSED, VM_SUSP, VM_ACT_HOLD, "A14"},
-    {VM_TERM, TNS_TERMINATE, VM_TERM, VM_ACT_DROP, "S3-70: idempotent"},
 };
 /* clang-format on */
 
