@@ -66,16 +66,13 @@ static const struct fsm_row session_rows[] = {
     {ST_PROVED,     EV_STOP,      ST_ENDED,      ACT_END,            "K5" },
     {ST_UP,         EV_STOP,      ST_ENDED,      ACT_END,            "K5" },
  /* the authority's end, one per connection */
-    {ST_LISTENING,  EV_HELLO,     ST_KEYLESS,    ACT_ASK_KEY,        "K5" },
-    {ST_KEYLESS,    EV_KEY,       ST_CHALLENGED, ACT_SEND_CHALLENGE, "K5" },
+    {ST_LISTENING,  EV_KEY,       ST_CHALLENGED, ACT_SEND_CHALLENGE, "K5" },
     {ST_CHALLENGED, EV_AUTH,      ST_SERVING,    ACT_SEND_WELCOME,   "K5" },
     {ST_SERVING,    EV_DATA,      ST_SERVING,    ACT_DELIVER,        "K5" },
     {ST_LISTENING,  EV_FAIL,      ST_ENDED,      ACT_END,            "K5" },
-    {ST_KEYLESS,    EV_FAIL,      ST_ENDED,      ACT_END,            "K5" },
     {ST_CHALLENGED, EV_FAIL,      ST_ENDED,      ACT_END,            "K5" },
     {ST_SERVING,    EV_FAIL,      ST_ENDED,      ACT_END,            "K11"},
     {ST_LISTENING,  EV_STOP,      ST_ENDED,      ACT_END,            "K5" },
-    {ST_KEYLESS,    EV_STOP,      ST_ENDED,      ACT_END,            "K5" },
     {ST_CHALLENGED, EV_STOP,      ST_ENDED,      ACT_END,            "K5" },
     {ST_SERVING,    EV_STOP,      ST_ENDED,      ACT_END,            "K5" },
 };
@@ -477,7 +474,7 @@ hello_in(struct lisp_session *s, struct rd *r, struct lisp_session_event *ev)
         fail(s, LISP_RT_R_VERSION, LISP_SC_BAD_AUTH);
         return false;
     }
-    step(s, EV_HELLO);
+    s->keyless = true;
     ev->type = LISP_SEV_NEED_KEY;
     ev->id = s->nve.id;
     ev->vtep = s->nve.vtep;
@@ -489,8 +486,9 @@ lisp_session_key(
     struct lisp_session *s, const uint8_t *key, size_t key_size, uint64_t now_us)
 {
     s->now = now_us;
-    if (s->state != ST_KEYLESS)
+    if (s->state != ST_LISTENING || !s->keyless)
         return;
+    s->keyless = false;
     if (!key || !key_size || key_size > LISP_KEY_MAX) {
         fail(s, LISP_RT_R_AUTH, LISP_SC_BAD_AUTH);
         return;
@@ -665,7 +663,7 @@ in_next(struct lisp_session *s, struct lisp_session_event *ev)
             return false;
         }
         struct lisp_rt_frame f;
-        if (!s->connected || s->state == ST_KEYLESS || s->in_pos == s->in_n)
+        if (!s->connected || s->keyless || s->in_pos == s->in_n)
             return false;
         int got = lisp_rt_frame_get(s->in + s->in_pos, s->in_n - s->in_pos, &f);
         if (got < 0)

@@ -10,15 +10,14 @@
 
 #define LISP_SESSION_STATES(X)                                                                      \
     X(IDLE)                                                                            \
-    X(CONNECTING) X(GREETED) X(PROVED) X(UP) X(LISTENING) X(KEYLESS) X(CHALLENGED)     \
-        X(SERVING) X(ENDED)
+    X(CONNECTING) X(GREETED) X(PROVED) X(UP) X(LISTENING) X(CHALLENGED) X(SERVING)      \
+        X(ENDED)
 #define LISP_SESSION_EVENTS(X)                                                                      \
     X(RETRY)                                                                           \
-    X(CONNECTED) X(HELLO) X(KEY) X(CHALLENGE) X(AUTH) X(WELCOME) X(DATA) X(FAIL)       \
-        X(STOP)
+    X(CONNECTED) X(KEY) X(CHALLENGE) X(AUTH) X(WELCOME) X(DATA) X(FAIL) X(STOP)
 #define LISP_SESSION_ACTIONS(X)                                                                     \
     X(CONNECT)                                                                         \
-    X(SEND_HELLO) X(ASK_KEY) X(SEND_CHALLENGE) X(SEND_AUTH) X(SEND_WELCOME) X(COME_UP) \
+    X(SEND_HELLO) X(SEND_CHALLENGE) X(SEND_AUTH) X(SEND_WELCOME) X(COME_UP)           \
         X(DELIVER) X(RETRY_LATER) X(END)
 #define E_STATE(n)  ST_##n,
 #define E_EVENT(n)  EV_##n,
@@ -40,6 +39,7 @@ struct lisp_session {
     struct lisp_rt_hello nve, nva; /* what each end has said of itself */
     uint8_t key[LISP_KEY_MAX];
     size_t key_size;
+    bool keyless; /* it has said who it is, and waits for the key of that */
     struct lisp_rt_keys keys;
     bool sealed; /* frames carry tags, both ways */
     uint64_t tx_number, rx_number;
