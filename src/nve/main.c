@@ -638,6 +638,14 @@ static void
 stop(void *ctx)
 {
     struct app *a = ctx;
+    struct nve_in in = {.type = NVE_IN_STOP};
+    struct nve_out o;
+    if (a->nve) {
+        nve_input(a->nve, &in, loop_now(a->loop));
+        while (nve_output(a->nve, &o))
+            out(a, &o);
+        commit(a);
+    }
     loop_unwatch(a->links);
     loop_unwatch(a->events);
     for (uint32_t i = 0; i < a->n_ports; i++)

@@ -29,6 +29,7 @@ struct map_lisp {
     uint32_t authority;                  /* index of the one to connect to next */
     uint64_t since_us, registered;
     bool end_due;                        /* the end of registration is to be told */
+    bool stopping;                       /* goodbye was said; the edge stays as it is */
 };
 
 struct map_lisp *
@@ -61,6 +62,13 @@ map_lisp_free(struct map_lisp *m)
     lisp_pull_free(m->pull);
     pool_done(&m->asks);
     mem_free(m);
+}
+
+void
+map_lisp_stop(struct map_lisp *m)
+{
+    m->stopping = true;
+    lisp_session_stop(m->session, LISP_RT_R_SHUTDOWN, m->n->now_us);
 }
 
 /* ---- from the edge ---- */
@@ -433,7 +441,8 @@ map_lisp_output(struct map_lisp *m, struct nve_out *out)
         out->type = NVE_OUT_STREAM_CLOSE;
         return PULLED_OUT;
     case LISP_SOUT_EVENT:
-        session_event(m, &o.event);
+        if (!m->stopping)
+            session_event(m, &o.event);
         break;
     }
     return PULLED_MORE;

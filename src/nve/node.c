@@ -175,6 +175,10 @@ nve_input(struct nve *n, const struct nve_in *in, uint64_t now_us)
         n->n_relays = in->n_relays;
         nve_ctl_counters(n->ctl);
         break;
+    case NVE_IN_STOP:
+        if (n->lisp)
+            map_lisp_stop(n->lisp);
+        break;
     }
 }
 

@@ -77,7 +77,8 @@ enum nve_in_type {
     NVE_IN_CONTROL,                      /* one JSON request line of the control socket */
     NVE_IN_CONTROL_MORE,                 /* the reader of a long reply can take more */
     NVE_IN_CONTROL_GONE,
-    NVE_IN_COUNTERS                      /* DPC_N numbers and the holds, answer to NVE_OUT_COUNTERS */
+    NVE_IN_COUNTERS,                     /* DPC_N numbers and the holds, answer to NVE_OUT_COUNTERS */
+    NVE_IN_STOP                          /* the last one: says goodbye to the authority */
 };
 struct nve_in {
     uint8_t type;                        /* enum nve_in_type */

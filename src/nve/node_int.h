@@ -60,6 +60,7 @@ bool tns_vdp_counter(const struct tns_vdp *t, uint32_t *it, const char **group,
 /* map_lisp.c: the session with the authority, and pull over UDP */
 struct map_lisp *map_lisp_new(struct nve *n);
 void map_lisp_free(struct map_lisp *m);
+void map_lisp_stop(struct map_lisp *m);
 void map_lisp_stream(struct map_lisp *m, const struct nve_in *in);
 void map_lisp_udp(struct map_lisp *m, const struct nve_in *in);
 void map_lisp_edge(struct map_lisp *m, const struct edge_out *out);
