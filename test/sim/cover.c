@@ -71,77 +71,22 @@ cover_add(struct coverage *to, const struct coverage *from)
         to->faults[i] += from->faults[i];
 }
 
-/* Rows that no world is asked for, by name. */
-static const struct excuse {
-    const char *table, *from, *event, *why;
-} excuses[] = {
-    {"attach",       "NULL",        "TIMER NEWER LOCAL_CHANGE PORT_DOWN PORT_UP GONE",
-     "does nothing: what ends is freed at once"                                                                                   },
-    {"attach",       "TERM",        "NEWER PORT_DOWN PORT_UP GONE",
-     "does nothing: its tombstone is mapping's, no event is made for it"                                                          },
-    {"attach",       "PREASSOC",    "PORT_DOWN PORT_UP",
-     "does nothing: only what is placed is told of its port"                                                                      },
-    {"attach",       "EMIG",        "PORT_DOWN PORT_UP",
-     "does nothing: only what is placed is told of its port"                                                                      },
-    {"attach",       "IMMIG",       "PORT_DOWN PORT_UP",
-     "does nothing: only what is placed is told of its port"                                                                      },
-    {"attach",       "ASSOC",       "PORT_UP",                                         "does nothing: it was never taken down"    },
-    {"vm",           "terminating", "TERMINATE",
-     "the agent refuses it before: it knows no such VM"                                                                           },
-    {"vdp-station",  "LEAVING",     "REFUSED_KEEP",
-     "no edge of ours refuses a de-association and keeps the VSI"                                                                 },
-    {"lisp_session", "IDLE",        "STOP",                                            "an edge ends its session with its process"},
-    {"lisp_session", "CONNECTING",  "STOP",                                            "an edge ends its session with its process"},
-    {"lisp_session", "GREETED",     "STOP",                                            "an edge ends its session with its process"},
-    {"lisp_session", "PROVED",      "STOP",                                            "an edge ends its session with its process"},
-    {"lisp_session", "UP",          "STOP",                                            "an edge ends its session with its process"},
-    {"lisp_session", "KEYLESS",     "FAIL STOP",                                       "the key is there in the same call"        },
-    {"lisp_session", "LISTENING",   "FAIL STOP",                                       "the instant before the first octets"      },
-    {"lisp_session", "CHALLENGED",  "STOP",                                            "the round trip of one greeting"           },
-};
-
-static bool
-has_word(const char *words, const char *word)
-{
-    size_t n = strlen(word);
-    for (const char *p = words; (p = strstr(p, word)); p += n)
-        if ((p == words || p[-1] == ' ') && (p[n] == ' ' || !p[n]))
-            return true;
-    return false;
-}
-
-static const char *
-excused(const struct fsm_def *def, const struct fsm_row *r)
-{
-    for (size_t i = 0; i < sizeof(excuses) / sizeof(excuses[0]); i++)
-        if (strcmp(def->name, excuses[i].table) == 0 &&
-            strcmp(def->states[r->from], excuses[i].from) == 0 &&
-            has_word(excuses[i].event, def->events[r->event]))
-            return excuses[i].why;
-    return NULL;
-}
-
 static uint32_t
 table_print(const struct coverage *c, uint32_t d, bool rows)
 {
     const struct fsm_def *def = c->defs[d];
-    uint32_t reached = 0, idle = 0;
-    for (uint32_t i = 0; i < def->n_rows; i++) {
+    uint32_t reached = 0;
+    for (uint32_t i = 0; i < def->n_rows; i++)
         reached += c->rows[d][i] != 0;
-        idle += !c->rows[d][i] && excused(def, &def->rows[i]) != NULL;
-    }
-    printf("coverage: %s: %u of %u rows, %u more are excused\n", def->name, reached,
-        def->n_rows, idle);
+    printf("coverage: %s: %u of %u rows\n", def->name, reached, def->n_rows);
     for (uint32_t i = 0; i < def->n_rows; i++) {
         const struct fsm_row *r = &def->rows[i];
-        if (rows || (!c->rows[d][i] && !excused(def, r)))
-            printf("%12llu  %s: %s -> %s on %s%s%s\n",
-                (unsigned long long)c->rows[d][i], def->name, def->states[r->from],
-                def->states[r->to], def->events[r->event],
-                !c->rows[d][i] && excused(def, r) ? ": " : "",
-                !c->rows[d][i] && excused(def, r) ? excused(def, r) : "");
+        if (rows || !c->rows[d][i])
+            printf("%12llu  %s: %s -> %s on %s\n", (unsigned long long)c->rows[d][i],
+                def->name, def->states[r->from], def->states[r->to],
+                def->events[r->event]);
     }
-    return def->n_rows - reached - idle;
+    return def->n_rows - reached;
 }
 
 uint32_t

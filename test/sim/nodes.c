@@ -326,7 +326,8 @@ nve_crash(struct world *w, uint32_t i, uint64_t down_us)
     struct nve_node *n = &w->nves[i];
     if (!n->up)
         return;
-    net_cut_all(w, i, false);
+    if (n->conn) /* else it has closed it, and what it said last arrives */
+        net_cut_all(w, i, false);
     n->conn = 0;
     n->up = false;
     n->inc++;
@@ -337,6 +338,14 @@ nve_crash(struct world *w, uint32_t i, uint64_t down_us)
     nve_free(n->nve);
     n->nve = NULL;
     world_push(w, EV_START_NVE, w->now + down_us, i, 0);
+}
+
+void
+nve_stop(struct world *w, uint32_t i, uint64_t down_us)
+{
+    struct nve_in in = {.type = NVE_IN_STOP};
+    nve_in(w, i, &in);
+    nve_crash(w, i, down_us);
 }
 
 /* ---- events ---- */

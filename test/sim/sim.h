@@ -80,6 +80,8 @@ enum verb { /* a: VM or node, b: server or microseconds; see work.c */
     V_RAW,   /* a station says operation c of VM a at server b, whatever it said before */
     V_PAUSED, /* Immigrate of a VM that stays suspended */
     V_STOP,  /* the authority says goodbye and starts again */
+    V_STOP_NVE, /* an edge does so */
+    V_STRANGER, /* somebody who is no edge connects to the authority, see stranger.c */
     V_N
 };
 extern const char *const verb_names[V_N];
@@ -324,6 +326,7 @@ void world_advance(struct world *w, uint64_t until_us); /* runs events until the
 void nve_make(struct world *w, uint32_t i);
 void nve_boot(struct world *w, uint32_t i);
 void nve_crash(struct world *w, uint32_t i, uint64_t down_us);
+void nve_stop(struct world *w, uint32_t i, uint64_t down_us); /* in order */
 void nve_in(struct world *w, uint32_t i, const struct nve_in *in);
 void nva_make(struct world *w);
 void nva_boot(struct world *w);
@@ -374,6 +377,9 @@ void net_cut_all(struct world *w, uint32_t nve, bool all);
 void net_udp(struct world *w, uint32_t from, uint32_t dst, uint16_t from_port,
     uint16_t to_port, const uint8_t *p, uint32_t size); /* sc->nves: the authority */
 void net_event(struct world *w, struct event *e);
+
+/* stranger.c */
+void stranger_call(struct world *w, uint32_t how);
 
 /* dpmodel.c */
 void dp_apply(struct world *w, uint32_t nve, const struct dp_op *op);

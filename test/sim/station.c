@@ -22,7 +22,7 @@ plain_result(struct world *w, uint32_t i, const struct vdp_station_out *o)
     case VDP_STATION_FRAME:
         break;
     case VDP_STATION_RESULT:
-        if (o->type == VDP_DEASSOC)
+        if (o->type == VDP_DEASSOC && !o->keep)
             att_clear(w, i, vm);
         else if (o->code == VDP_CODE_OK && o->n_entries)
             att_set(w, i, vm, o->entries[0].vid, o->type == VDP_ASSOC);
@@ -179,6 +179,8 @@ server_raw(struct world *w, uint32_t i, uint32_t vm, uint32_t how)
     if (s->kind != SERVER_PLAIN || !s->alive ||
         !vdp_station_op(&r, ops[k].op, ops[k].phase))
         return;
+    if (how / 16 % 5 == 2)
+        e.mac.b[0] |= 1; /* nobody's: refused, and what was stays, also at its end */
     if (how / 16 % 5 == 1) {
         r.berth.epoch = 1 + how / 100;
         r.berth.migration = 7;

@@ -11,7 +11,8 @@ const char *const verb_names[V_N] = {"associate", "preassociate", "suspend", "re
     "terminate", "emigrate-prepare", "emigrate-commit", "immigrate-pre",
     "immigrate-asso", "send", "arp", "broadcast", "garp", "spoof", "garbage",
     "crash-nve", "crash-nva", "crash-tes", "flap", "partition", "cut", "vn-del",
-    "vn-put", "emigrate-hold", "migrate", "raw", "immigrate-paused", "stop-nva"};
+    "vn-put", "emigrate-hold", "migrate", "raw", "immigrate-paused", "stop-nva",
+    "stop-nve", "stranger"};
 const char *const profile_names[PROFILE_N] = {"chaos", "migrate", "odd"};
 
 /* ---- making ---- */
@@ -239,6 +240,24 @@ make_migrate(struct maker *m, uint32_t nves, uint32_t vms)
     mem_free(m->place);
 }
 
+/* What takes a few steps that nobody well behaved makes one after the other. */
+static void
+odd_story(struct maker *m, uint64_t at, uint32_t vm, uint32_t server)
+{
+    enum { ELSEWHERE = V_N };
+    static const uint8_t stories[][5] = {
+        {V_TERM,  V_PRE,     V_EMIGC, V_RESUME, V_TERM             }, /* it never ran */
+        {V_ASSOC, V_EMIGC,   V_IMMP,  V_PRE,    ELSEWHERE + V_ASSOC}, /* and runs there */
+        {V_ASSOC, V_EMIGP,   V_IMMP,  V_PAUSED, V_EMIGC            },
+        {V_TERM,  V_PAUSED,  V_EMIGC, V_EMIGC,  V_IMMP             },
+        {V_TERM,  V_IMMP,    V_IMMP,  V_IMMP,   V_PAUSED           },
+        {V_ASSOC, V_SUSPEND, V_EMIGC, V_EMIGP,  V_PAUSED           },
+    };
+    const uint8_t *s = stories[rnd(&m->rng, sizeof(stories) / sizeof(stories[0]))];
+    for (uint32_t k = 0; k < sizeof(stories[0]); k++)
+        add(m, at += rnd(&m->rng, 100 * MS), s[k] % V_N, vm, server + s[k] / V_N);
+}
+
 /* Stations that say anything at any time, disks and data planes that fail, virtual
  * networks that come and go: for the rows that nobody well behaved reaches. */
 static void
@@ -250,7 +269,7 @@ make_odd(struct maker *m)
     s->vns = 2;
     s->vms = 4;
     s->chaos_s = 24;
-    s->delay_us = 300;
+    s->delay_us = rnd(&m->rng, 3) ? 300 : rnd(&m->rng, 20 * MS);
     s->slow_us = rnd(&m->rng, 30 * MS);
     s->dp_fails = rnd(&m->rng, 2) ? 0 : (uint32_t)rnd(&m->rng, 40000);
     s->journal_fails = rnd(&m->rng, 2) ? 0 : (uint32_t)rnd(&m->rng, 200000);
@@ -271,20 +290,31 @@ make_odd(struct maker *m)
             static const uint8_t begins[] = {V_ASSOC, V_PRE, V_IMMP, V_IMMA, V_PAUSED};
             add(m, at, V_TERM, vm, server);
             add(m, at + rnd(&m->rng, 2 * MS), begins[rnd(&m->rng, 5)], vm, server);
+        } else if (dice < 80) {
+            odd_story(m, at, vm, server);
         } else if (dice < 88) {
             add(m, at, (uint8_t)rnd(&m->rng, V_IMMA + 1), vm, server);
         } else if (dice < 90) {
             add(m, at, V_VN_DEL, vm % s->vns, 0);
+            for (uint32_t k = 0; k < 4; k++) /* before its server has heard of it */
+                add(m, at + rnd(&m->rng, 40 * MS), V_BCAST, vm, 0);
             add(m, at + rnd(&m->rng, 3 * SEC), V_VN_PUT, vm % s->vns,
                 1400 + (uint32_t)rnd(&m->rng, 100));
         } else if (dice < 91) {
+            add(m, at - rnd(&m->rng, 2 * SEC), V_STRANGER, 0,
+                (uint32_t)rnd(&m->rng, 8));
             add(m, at, V_STOP, 0, 100 * MS);
         } else if (dice < 94) {
             add(m, at, V_FLAP, server, (uint32_t)(SEC + rnd(&m->rng, 2 * SEC)));
-        } else if (dice < 96) {
-            add(m, at, V_CRASH_NVE, server / s->ports, 50 * MS);
+        } else if (dice < 96) { /* and it ends while it connects again */
+            uint32_t nve = server / s->ports;
+            add(m, at, V_CRASH_NVE, nve, 50 * MS);
+            if (rnd(&m->rng, 3) == 0)
+                add(m, at + 50 * MS + rnd(&m->rng, 8 * s->delay_us), V_STOP_NVE, nve,
+                    50 * MS);
         } else if (dice < 97) {
             add(m, at, V_CUT, server / s->ports, 0);
+            add(m, at + rnd(&m->rng, SEC), V_STOP_NVE, server / s->ports, 50 * MS);
         } else {
             add(m, at, V_BCAST, vm, 0);
         }
@@ -519,6 +549,12 @@ fault(struct world *w, const struct op *o)
         nva_crash(w, o->b);
         break;
     }
+    case V_STOP_NVE:
+        nve_stop(w, nve, o->b);
+        break;
+    case V_STRANGER:
+        stranger_call(w, o->b);
+        break;
     case V_SPOOF:
         spoof(w, server, o->b % w->sc->vms);
         break;
