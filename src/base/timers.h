@@ -34,4 +34,6 @@ struct setting {
     const char *clause;
     const char *help;
 };
+/* Where 0 in an array of values stands for the default: 0 itself, for who allows it. */
+#define SETTING_ZERO UINT64_MAX
 #endif

@@ -46,7 +46,7 @@ struct edge_conf {
     struct ip vtep;
     uint32_t underlay_mtu;               /* 0: not checked; else VN MTU + 50 must fit (K18) */
     uint64_t seed;                       /* hash seeds, nonces */
-    uint64_t settings[32];               /* by enum edge_setting; 0: the default of edge_settings[] */
+    uint64_t settings[32];               /* by enum edge_setting; 0: the default of edge_settings[], SETTING_ZERO: 0 */
     uint8_t authority;                   /* 1: publication and epochs come from an authority */
 };
 enum edge_setting {                      /* index of edge_settings[]: the documented table (K19) */

@@ -88,12 +88,15 @@ mapping_holds(const struct mapping_table *t, const struct ent *en)
     return m && m->held;
 }
 
-/* Holds are few, and one port can ask for many: a VN has its share, and what only may
- * come has less. */
+/* Who allows no buffer gets none. Holds are few, and one port can ask for many: a VN has
+ * its share, and what only may come has less. */
 static bool
-hold_room(struct mapping_table *t, const struct ent *en, const struct move *m)
+hold_room(const struct edge *e, const struct ent *en, const struct move *m)
 {
+    const struct mapping_table *t = e->map;
     const struct mvn *v = vn_at(t, mapping_vn_find(t, en->key.vni));
+    if (!edge_set(e, SET_HOLD_FRAMES) || !edge_set(e, SET_HOLD_US))
+        return false;
     uint32_t max = m->late ? LATE_MAX : DP_HOLD_MAX;
     return t->n_holds < max && v->n_holds < DP_HOLD_SHARE(max);
 }
@@ -126,7 +129,7 @@ mapping_hold_begin(struct edge *e, uint32_t h)
         dropped = m->target;
         m->target = 0;
     }
-    if (!m->held && wants_hold(t, en) && hold_room(t, en, m)) {
+    if (!m->held && wants_hold(t, en) && hold_room(e, en, m)) {
         m->held = 1;
         hold_count(t, en, 1);
         mapping_hold_set(e, h);

@@ -58,12 +58,12 @@ const struct setting edge_settings[SET_N] = {
     [SET_CONFIRM_US] = {"t_confirm",       2 * SEC,     MS,       60 * SEC,    "K6",
                       "how long an answer that was asked to waits for the far ends; below what "
         "its binding waits for answers"                                                                                           },
-    [SET_HOLD_FRAMES] = {"hold_frames",     16384,       1,        1048576,     "K12, D6, F21",
-                      "frames kept for one VM that is on its way"                                                                 },
+    [SET_HOLD_FRAMES] = {"hold_frames",     16384,       0,        1048576,     "K12, D6, F21",
+                      "frames kept for one VM that is on its way; 0: nothing is held"                                                                 },
     [SET_HOLD_OCTETS] = {"hold_octets",     33554432,    65536,    1073741824,  "K12, D6, F21",
                       "octets kept for one VM that is on its way"                                                                 },
-    [SET_HOLD_US] = {"t_hold",          5 * SEC,     MS,       60 * SEC,    "K12, D6, F21",
-                      "the longest that a frame is kept for a VM that is on its way"                                              },
+    [SET_HOLD_US] = {"t_hold",          5 * SEC,     0,        60 * SEC,    "K12, D6, F21",
+                      "the longest that a frame is kept for a VM that is on its way; 0: nothing is held"                                              },
 };
 
 void
@@ -73,6 +73,8 @@ timing_fill(uint64_t settings[])
         const struct setting *s = &edge_settings[i];
         if (settings[i] == 0)
             settings[i] = s->def;
+        else if (settings[i] == SETTING_ZERO)
+            settings[i] = 0;
         if (settings[i] < s->min)
             settings[i] = s->min;
         if (settings[i] > s->max)

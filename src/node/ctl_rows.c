@@ -331,7 +331,7 @@ ctl_rows_counter(const char *group, const char *name, uint64_t value, const char
 json_t *
 ctl_rows_setting(const struct setting *s, uint64_t value)
 {
-    uint64_t v = value ? value : s->def;
+    uint64_t v = value == SETTING_ZERO ? 0 : value ? value : s->def;
     size_t n = strlen(s->name);
     const char *clause = s->clause ? s->clause : "";
     bool us = (n > 3 && !strcmp(s->name + n - 3, "_us")) || !strncmp(s->name, "t_", 2);

@@ -365,7 +365,8 @@ main_conf_node(const struct main_conf *c, struct nve_conf *n, struct host_err *e
     n->edge.name = c->name;
     n->edge.vtep = c->vtep;
     n->edge.underlay_mtu = c->underlay_mtu;
-    memcpy(n->edge.settings, c->settings, sizeof c->settings);
+    for (size_t i = 0; i < SET_N; i++) /* here every one has its value */
+        n->edge.settings[i] = c->settings[i] ? c->settings[i] : SETTING_ZERO;
     n->mapping = (uint8_t)c->mapping;
     n->oui = c->oui;
     n->evb_rte = c->vdp.rte;

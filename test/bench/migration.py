@@ -21,7 +21,7 @@ from load import Station
 from overlay import tool
 
 VNI, OTHERS, SETTLE_S = 5000, 1000, 0.12
-UNBUFFERED = "settings { hold_frames = 1 t_hold = 1ms }"
+UNBUFFERED = "settings { hold_frames = 0 }"
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import time
 
 from lab import wait_for
 
-UNBUFFERED = "settings { hold_frames = 1 t_hold = 1ms }"
+UNBUFFERED = "settings { hold_frames = 0 }"
 
 
 def ready(lab, *vms):

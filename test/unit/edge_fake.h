@@ -300,6 +300,8 @@ fake_open(uint32_t max_mappings)
     F.e.conf.settings[SET_MISS_WAIT_US] = 2000000;
     F.e.conf.settings[SET_STALE_US] = 60000000;
     F.e.conf.settings[SET_RETRY_US] = 1000000;
+    F.e.conf.settings[SET_HOLD_FRAMES] = 1000;
+    F.e.conf.settings[SET_HOLD_US] = 5000000;
     F.e.now_us = 1000;
     timers_init(&F.e.timers);
     mapping_open(&F.e);

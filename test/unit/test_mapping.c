@@ -817,6 +817,15 @@ test_share_of_holds(void **state)
     mapping_hold(&F.e, VN, &last, ATT, true);
     assert_int_equal(F.outs[F.n - 1].u.dp.type, DP_HOLD_SET);
     F.n = 0;
+    for (int i = 0; i < 2; i++) { /* who allows no buffer has no hold */
+        F.e.conf.settings[i ? SET_HOLD_FRAMES : SET_HOLD_US] = 0;
+        other.b[5]++;
+        mapping_hold(&F.e, VN + 1, &other, ATT, true);
+        assert_int_equal(F.n, 0);
+        mapping_hold(&F.e, VN + 1, &other, ATT, false);
+        F.n = 0;
+        F.e.conf.settings[i ? SET_HOLD_FRAMES : SET_HOLD_US] = 1000;
+    }
 }
 
 int

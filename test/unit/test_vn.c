@@ -124,13 +124,20 @@ test_settings(void **state)
         assert_non_null(t->name);
         assert_non_null(t->clause);
         assert_non_null(t->help);
-        assert_true(t->min > 0 && t->min <= t->def && t->def <= t->max);
+        bool zero = i == SET_HOLD_FRAMES || i == SET_HOLD_US; /* 0: no buffer */
+        assert_true((t->min == 0) == zero && t->min <= t->def && t->def <= t->max);
         assert_true(s[i] == t->def);
         assert_int_equal(timing_find(t->name), i);
         assert_null(timing_fault(i, t->def));
         assert_non_null(timing_fault(i, t->max + 1));
-        assert_non_null(timing_fault(i, t->min - 1));
+        assert_true(zero || timing_fault(i, t->min - 1));
+        s[i] = SETTING_ZERO;
     }
+    timing_fill(s);
+    for (unsigned i = 0; i < SET_N; i++)
+        assert_true(s[i] == edge_settings[i].min); /* a real 0, and no default */
+    memset(s, 0, sizeof s);
+    timing_fill(s);
     assert_int_equal(timing_find("no"), -1);
     assert_true(timing_idle(s, ATT_ASSOC, 5000) == 5000);
     assert_true(timing_idle(s, ATT_EMIG, 5000) == s[SET_EMIG_US]);
