@@ -119,8 +119,8 @@ lisp_session_frame_close(struct lisp_session *s)
     w.pos = size;
     wr_patch_u16(&w, 2, size + tag + 4);
     if (tag)
-        lisp_rt_tag(
-            s->server ? s->keys.nva : s->keys.nve, s->tx_number, w.p, size, w.p + size);
+        lisp_rt_tag(s->server ? &s->keys.nva : &s->keys.nve, s->tx_number, w.p, size,
+            w.p + size);
     s->tx_number++;
     w.pos += tag;
     wr_u32(&w, LISP_RT_MARKER);
@@ -611,7 +611,7 @@ frame_in(struct lisp_session *s, const struct lisp_rt_frame *f,
             return false;
         }
         size -= sizeof tag;
-        lisp_rt_tag(s->server ? s->keys.nve : s->keys.nva, s->rx_number++,
+        lisp_rt_tag(s->server ? &s->keys.nve : &s->keys.nva, s->rx_number++,
             f->body - LISP_RT_HEAD, LISP_RT_HEAD + size, tag);
         if (!lisp_rt_equal(tag, f->body + size, sizeof tag)) {
             fail(s, LISP_RT_R_AUTH, LISP_SC_BAD_TAG);

@@ -419,19 +419,22 @@ lisp_rt_session_keys(const uint8_t *key, size_t key_size,
     const struct lisp_rt_hello *nve, const struct lisp_rt_hello *nva,
     struct lisp_rt_keys *keys)
 {
-    transcript_mac(key, key_size, "berth session key nve", nve, nva, keys->nve);
-    transcript_mac(key, key_size, "berth session key nva", nve, nva, keys->nva);
+    uint8_t raw[32];
+    transcript_mac(key, key_size, "berth session key nve", nve, nva, raw);
+    crypto_auth_hmacsha256_init(&keys->nve.state, raw, sizeof raw);
+    transcript_mac(key, key_size, "berth session key nva", nve, nva, raw);
+    crypto_auth_hmacsha256_init(&keys->nva.state, raw, sizeof raw);
+    sodium_memzero(raw, sizeof raw);
 }
 
 void
-lisp_rt_tag(const uint8_t key[32], uint64_t number, const uint8_t *frame,
+lisp_rt_tag(const struct lisp_rt_key *key, uint64_t number, const uint8_t *frame,
     size_t head_and_body, uint8_t tag[LISP_RT_TAG])
 {
     uint8_t count[8], mac[32];
     struct wr w = wr_of(count, sizeof count);
     wr_u64(&w, number);
-    crypto_auth_hmacsha256_state st;
-    crypto_auth_hmacsha256_init(&st, key, 32);
+    crypto_auth_hmacsha256_state st = key->state;
     crypto_auth_hmacsha256_update(&st, count, sizeof count);
     crypto_auth_hmacsha256_update(&st, frame, head_and_body);
     crypto_auth_hmacsha256_final(&st, mac);

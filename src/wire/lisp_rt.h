@@ -5,6 +5,7 @@
  * No state, no allocation: decoded entries are values, bodies point into the input. */
 #ifndef BERTH_WIRE_LISP_RT_H
 #define BERTH_WIRE_LISP_RT_H
+#include <sodium/crypto_auth_hmacsha256.h>
 #include "wire/lisp.h"
 
 #define LISP_RT_MARKER 0x9facade9u
@@ -173,8 +174,11 @@ void lisp_rt_confirm_put(struct wr *w, const struct lisp_dialect *d,
     const struct lisp_rt_confirm *m);
 
 /* Handshake and frame authentication with the NVE's key (HMAC-SHA-256). */
+struct lisp_rt_key {                     /* ready to use: its two blocks are hashed once */
+    crypto_auth_hmacsha256_state state;
+};
 struct lisp_rt_keys {                    /* of one session, one key per direction */
-    uint8_t nve[32], nva[32];
+    struct lisp_rt_key nve, nva;
 };
 void lisp_rt_handshake_mac(const uint8_t *key, size_t key_size, enum lisp_rt_side who,
     const struct lisp_rt_hello *nve, const struct lisp_rt_hello *nva,
@@ -183,7 +187,7 @@ void lisp_rt_session_keys(const uint8_t *key, size_t key_size,
     const struct lisp_rt_hello *nve, const struct lisp_rt_hello *nva,
     struct lisp_rt_keys *keys);
 /* Over the running number of the frame, its head and its body without the tag. */
-void lisp_rt_tag(const uint8_t key[32], uint64_t number, const uint8_t *frame,
+void lisp_rt_tag(const struct lisp_rt_key *key, uint64_t number, const uint8_t *frame,
     size_t head_and_body, uint8_t tag[LISP_RT_TAG]);
 bool lisp_rt_equal(const uint8_t *a, const uint8_t *b, size_t n);      /* constant time */
 #endif

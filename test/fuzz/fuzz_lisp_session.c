@@ -75,7 +75,7 @@ insider(struct lisp_session *nve, struct lisp_session *nva, const uint8_t *data,
         wr_bytes(&w, data + 2, n);
         wr_zero(&w, LISP_RT_TAG);
         lisp_rt_frame_end(&w, at);
-        lisp_rt_tag(to_nve ? keys.nva : keys.nve, number++, frame, LISP_RT_HEAD + n,
+        lisp_rt_tag(to_nve ? &keys.nva : &keys.nve, number++, frame, LISP_RT_HEAD + n,
             frame + LISP_RT_HEAD + n);
         lisp_session_input(to_nve ? nve : nva, frame, w.pos, 1);
         drain(to_nve ? nve : nva, NULL);

@@ -621,7 +621,7 @@ sealed_frame(struct pair *p, bool from_nva, uint64_t number, uint16_t type,
     wr_bytes(&w, body, size);
     wr_zero(&w, LISP_RT_TAG);
     lisp_rt_frame_end(&w, at);
-    lisp_rt_tag(from_nva ? keys.nva : keys.nve, number, out, LISP_RT_HEAD + size,
+    lisp_rt_tag(from_nva ? &keys.nva : &keys.nve, number, out, LISP_RT_HEAD + size,
         out + LISP_RT_HEAD + size);
     return w.pos;
 }
