@@ -6,7 +6,6 @@
  * a use after pool_put or arena_reset. */
 #include "base/mem.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +23,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #endif
 
-#define POOL_CHUNK      16384 /* bytes aimed at: slack small against 100,000 objects */
+#define POOL_CHUNK      16384 /* bytes at most: slack small against 100,000 objects */
 #define ARENA_CHUNK_MIN 4096
 #define ARENA_CHUNK_MAX (256 * 1024) /* a bigger one is not kept by arena_reset */
 
@@ -64,18 +63,10 @@ void
 pool_init(struct pool *p, uint32_t item_size, uint32_t max)
 {
     uint32_t size = item_size < sizeof(uint32_t) ? sizeof(uint32_t) : item_size;
-    uint32_t per_chunk = POOL_CHUNK / size;
-    if (per_chunk > max)
-        per_chunk = max;
-    *p = (struct pool){
-        .item_size = size, .per_chunk = per_chunk ? per_chunk : 1, .max = max};
-}
-
-static uint8_t *
-pool_place(const struct pool *p, uint32_t handle)
-{
-    uint32_t i = handle - 1;
-    return p->chunks[i / p->per_chunk] + (size_t)(i % p->per_chunk) * p->item_size;
+    *p = (struct pool){.item_size = size, .max = max};
+    /* Objects of a chunk are a power of two: none is looked for by a division. */
+    while ((size_t)size << (p->shift + 1) <= POOL_CHUNK && 1u << p->shift < max)
+        p->shift++;
 }
 
 static void
@@ -86,7 +77,7 @@ pool_add_chunk(struct pool *p)
         size_t cap = p->n_chunks ? (size_t)p->n_chunks * 2 : 1;
         p->chunks = mem_grow(p->chunks, cap * sizeof *p->chunks);
     }
-    size_t size = (size_t)p->per_chunk * p->item_size;
+    size_t size = (size_t)p->item_size << p->shift;
     p->chunks[p->n_chunks] = mem_alloc(size);
     ASAN_POISON_MEMORY_REGION(p->chunks[p->n_chunks], size);
     p->n_chunks++;
@@ -99,11 +90,11 @@ pool_get(struct pool *p)
         return 0;
     uint32_t handle = p->free_head;
     if (handle == 0) {
-        if (p->top / p->per_chunk == p->n_chunks)
+        if (p->top >> p->shift == p->n_chunks)
             pool_add_chunk(p);
         handle = ++p->top;
     }
-    uint8_t *item = pool_place(p, handle);
+    uint8_t *item = pool_at(p, handle);
     ASAN_UNPOISON_MEMORY_REGION(item, p->item_size);
     if (p->free_head)
         memcpy(&p->free_head, item, sizeof p->free_head);
@@ -112,18 +103,11 @@ pool_get(struct pool *p)
     return handle;
 }
 
-void *
-pool_at(const struct pool *p, uint32_t handle)
-{
-    assert(handle > 0 && handle <= p->top);
-    return pool_place(p, handle);
-}
-
 void
 pool_put(struct pool *p, uint32_t handle)
 {
     assert(handle > 0 && handle <= p->top && p->n > 0);
-    uint8_t *item = pool_place(p, handle);
+    uint8_t *item = pool_at(p, handle);
     memcpy(item, &p->free_head, sizeof p->free_head);
     ASAN_POISON_MEMORY_REGION(item, p->item_size);
     p->free_head = handle;
@@ -137,6 +121,12 @@ pool_done(struct pool *p)
         mem_free(p->chunks[i]);
     mem_free(p->chunks);
     pool_init(p, p->item_size, p->max);
+}
+
+size_t
+pool_bytes(const struct pool *p)
+{
+    return ((size_t)p->n_chunks << p->shift) * p->item_size;
 }
 
 void

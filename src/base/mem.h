@@ -4,6 +4,7 @@
  * every table has a configured maximum. Sizes in bytes. */
 #ifndef BERTH_BASE_MEM_H
 #define BERTH_BASE_MEM_H
+#include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,14 +16,22 @@ void mem_free(void *p);                  /* NULL is fine */
 /* Pool: objects of one size in chunks that never move. A handle is a small number,
  * stable while the object lives; 0 is "none". */
 struct pool {
-    uint32_t item_size, per_chunk, max, n, n_chunks, free_head, top;
+    uint32_t item_size, shift, max, n, n_chunks, free_head, top;
     uint8_t **chunks;
 };
 void pool_init(struct pool *p, uint32_t item_size, uint32_t max);  /* max: objects */
 uint32_t pool_get(struct pool *p);       /* zeroed object; 0 when max are in use */
-void *pool_at(const struct pool *p, uint32_t handle);   /* handle must be live */
 void pool_put(struct pool *p, uint32_t handle);
 void pool_done(struct pool *p);          /* frees all */
+size_t pool_bytes(const struct pool *p); /* of its chunks */
+static inline void *
+pool_at(const struct pool *p, uint32_t handle)          /* handle must be live */
+{
+    uint32_t i = handle - 1;
+    assert(i < p->top);
+    return p->chunks[i >> p->shift] +
+           (size_t)(i & ((1u << p->shift) - 1)) * p->item_size;
+}
 
 /* Fifo: growing ring of items of one size, copied in and out. */
 struct fifo {

@@ -351,12 +351,6 @@ attach_coverage(const struct edge *e, uint64_t *hits)
     memcpy(hits, e->att->fsm.hits, att_fsm.n_rows * sizeof *hits);
 }
 
-static size_t
-pool_bytes(const struct pool *p)
-{
-    return (size_t)p->n_chunks * p->per_chunk * p->item_size;
-}
-
 size_t
 attach_bytes(const struct edge *e)
 {

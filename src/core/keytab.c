@@ -68,8 +68,7 @@ slab_each(const struct slab *s, uint32_t *it)
 size_t
 slab_bytes(const struct slab *s)
 {
-    return (size_t)s->pool.n_chunks * s->pool.per_chunk * s->pool.item_size +
-           s->pool.n_chunks * sizeof(void *) + s->live_size;
+    return pool_bytes(&s->pool) + s->pool.n_chunks * sizeof(void *) + s->live_size;
 }
 
 void
@@ -355,7 +354,6 @@ keytab_rec(const struct keytab *t, uint32_t h, struct mapping_rec *rec)
 size_t
 keytab_bytes(const struct keytab *t)
 {
-    return slab_bytes(&t->items) +
-           (size_t)t->more.n_chunks * t->more.per_chunk * t->more.item_size +
+    return slab_bytes(&t->items) + pool_bytes(&t->more) +
            ((size_t)t->by_mac.cap + t->by_ip.cap) * 8;
 }

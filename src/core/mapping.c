@@ -48,6 +48,15 @@ neg_eq(const void *ctx, uint32_t h, const void *key)
     return n->vni == k->vni && mac_equal(&n->mac, &k->mac) && ip_equal(&n->ip, &k->ip);
 }
 
+static bool
+member_eq(const void *ctx, uint32_t h, const void *key)
+{
+    const struct mapping_table *t = ctx;
+    const struct member *m = member_at(t, h);
+    const uint32_t *k = key;
+    return m->vn == k[0] && m->vtep == k[1];
+}
+
 void
 mapping_open(struct edge *e)
 {
@@ -64,6 +73,7 @@ mapping_open(struct edge *e)
     map_init(&t->by_vni, vn_eq, t, edge_seed(e, 0x101));
     map_init(&t->by_vtep, vtep_eq, t, edge_seed(e, 0x102));
     map_init(&t->by_neg, neg_eq, t, edge_seed(e, 0x103));
+    map_init(&t->by_member, member_eq, t, edge_seed(e, 0x104));
     e->map = t;
 }
 
@@ -92,6 +102,7 @@ mapping_close(struct edge *e)
     map_done(&t->by_vni);
     map_done(&t->by_vtep);
     map_done(&t->by_neg);
+    map_done(&t->by_member);
     mem_free(t);
     e->map = NULL;
 }
@@ -660,7 +671,7 @@ mapping_emit_next(struct edge *e, uint32_t *it)
     h = slab_each(&t->members, &at);
     *it = at | EMIT_MEMBERS;
     if (h) {
-        const struct member *m = slab_at(&t->members, h);
+        const struct member *m = member_at(t, h);
         mapping_member_emit(e, DP_MEMBER_SET, vn_at(t, m->vn)->vni, m->vtep);
     }
     return h;
@@ -695,8 +706,8 @@ mapping_bytes(const struct edge *e)
 {
     const struct mapping_table *t = e->map;
     return keytab_bytes(&t->keys) + slab_bytes(&t->vns) + slab_bytes(&t->members) +
-           slab_bytes(&t->negs) + slab_bytes(&t->pushes) +
-           (size_t)t->vteps.n_chunks * t->vteps.per_chunk * t->vteps.item_size +
-           (size_t)t->moves.n_chunks * t->moves.per_chunk * t->moves.item_size +
-           ((size_t)t->by_vni.cap + t->by_vtep.cap + t->by_neg.cap) * 8;
+           slab_bytes(&t->negs) + slab_bytes(&t->pushes) + pool_bytes(&t->vteps) +
+           pool_bytes(&t->moves) +
+           ((size_t)t->by_vni.cap + t->by_vtep.cap + t->by_neg.cap + t->by_member.cap) *
+               8;
 }

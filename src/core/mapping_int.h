@@ -54,7 +54,7 @@ struct vtep {
     uint32_t n_maps, n_members;
 };
 struct member {
-    uint32_t vn, vtep, next;
+    uint32_t vn, vtep, next, prev;
     uint8_t gen, stale;
 };
 struct neg {
@@ -74,7 +74,7 @@ struct mapping_table {
     struct keytab keys;
     struct slab vns, members, negs, pushes;
     struct pool vteps, moves;
-    struct map by_vni, by_vtep, by_neg;
+    struct map by_vni, by_vtep, by_neg, by_member;
     uint32_t push_head, push_tail;
     uint32_t push;         /* whose operations are being emitted, 0: nobody waits */
     uint32_t n_incomplete; /* wanted or watched VNs without a snapshot of this session */
@@ -105,6 +105,12 @@ static inline struct vtep *
 vtep_at(const struct mapping_table *t, uint32_t h)
 {
     return pool_at(&t->vteps, h);
+}
+
+static inline struct member *
+member_at(const struct mapping_table *t, uint32_t h)
+{
+    return slab_at(&t->members, h);
 }
 
 /* mapping_emit.c. An operation emitted between push_begin and push_end counts towards the

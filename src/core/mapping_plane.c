@@ -219,63 +219,80 @@ mapping_negative(struct edge *e, uint32_t vni, const struct mac *mac,
     op->u.neg.hold_us = hold_us;
 }
 
+static uint32_t
+member_hash(const struct mapping_table *t, uint32_t vn, uint32_t vtep)
+{
+    return map_hash(&t->by_member, (uint32_t[]){vn, vtep}, 8);
+}
+
+static uint32_t
+member_find(const struct mapping_table *t, uint32_t vn, const struct ip *ip)
+{
+    uint32_t vtep = map_find(&t->by_vtep, map_hash(&t->by_vtep, ip, sizeof *ip), ip);
+    if (!vtep)
+        return 0;
+    return map_find(&t->by_member, member_hash(t, vn, vtep), (uint32_t[]){vn, vtep});
+}
+
 static void
-member_del(struct edge *e, uint32_t *link)
+member_del(struct edge *e, uint32_t h)
 {
     struct mapping_table *t = e->map;
-    uint32_t h = *link;
-    struct member *m = slab_at(&t->members, h);
-    uint32_t vni = vn_at(t, m->vn)->vni;
+    const struct member *m = member_at(t, h);
+    struct mvn *v = vn_at(t, m->vn);
+    map_del(&t->by_member, member_hash(t, m->vn, m->vtep), h);
+    if (m->next)
+        member_at(t, m->next)->prev = m->prev;
+    if (m->prev)
+        member_at(t, m->prev)->next = m->next;
+    else
+        v->members = m->next;
     vtep_at(t, m->vtep)->n_members--;
-    if (vni == 0) {
+    if (v->vni == 0) {
         mapping_owner_drop(e, m->vtep);
     } else {
-        mapping_member_emit(e, DP_MEMBER_DEL, vni, m->vtep);
+        mapping_member_emit(e, DP_MEMBER_DEL, v->vni, m->vtep);
         mapping_vtep_put(t, m->vtep);
     }
-    *link = m->next;
     slab_put(&t->members, h);
 }
 
-static uint32_t *
-member_link(const struct mapping_table *t, struct mvn *v, const struct ip *vtep)
+static uint32_t
+member_new(struct edge *e, uint32_t vn, const struct ip *ip)
 {
-    uint32_t *link = &v->members;
-    while (*link) {
-        struct member *m = slab_at(&t->members, *link);
-        if (ip_equal(&vtep_at(t, m->vtep)->ip, vtep))
-            break;
-        link = &m->next;
+    struct mapping_table *t = e->map;
+    struct mvn *v = vn_at(t, vn);
+    uint32_t vtep = mapping_vtep_get(t, ip), h = vtep ? slab_get(&t->members) : 0;
+    if (!h) {
+        if (vtep)
+            mapping_vtep_put(t, vtep);
+        log_warn("mapping", "vni=%u no room for another member", v->vni);
+        return 0;
     }
-    return link;
+    struct member *m = member_at(t, h);
+    m->vn = vn;
+    m->vtep = vtep;
+    m->next = v->members;
+    if (m->next)
+        member_at(t, m->next)->prev = h;
+    v->members = h;
+    map_add(&t->by_member, member_hash(t, vn, vtep), h);
+    vtep_at(t, vtep)->n_members++;
+    if (v->vni == 0) /* "known" has one count, whoever says it */
+        mapping_owner_take(e, vtep);
+    else
+        mapping_member_emit(e, DP_MEMBER_SET, v->vni, vtep);
+    return h;
 }
 
 static void
 member_add(struct edge *e, uint32_t vn, const struct ip *ip)
 {
     struct mapping_table *t = e->map;
-    uint32_t *link = member_link(t, vn_at(t, vn), ip);
-    if (!*link) {
-        uint32_t vtep = mapping_vtep_get(t, ip);
-        if (!vtep)
-            return;
-        uint32_t h = slab_get(&t->members);
-        if (!h) {
-            mapping_vtep_put(t, vtep);
-            log_warn("mapping", "vni=%u no room for another member", vn_at(t, vn)->vni);
-            return;
-        }
-        struct member *m = slab_at(&t->members, h);
-        m->vn = vn;
-        m->vtep = vtep;
-        vtep_at(t, vtep)->n_members++;
-        *link = h;
-        if (vn_at(t, vn)->vni == 0) /* "known" has one count, whoever says it */
-            mapping_owner_take(e, vtep);
-        else
-            mapping_member_emit(e, DP_MEMBER_SET, vn_at(t, vn)->vni, vtep);
-    }
-    struct member *m = slab_at(&t->members, *link);
+    uint32_t h = member_find(t, vn, ip);
+    if (!h && !(h = member_new(e, vn, ip)))
+        return;
+    struct member *m = member_at(t, h);
     m->gen = vn_at(t, vn)->gen;
     m->stale = 0;
 }
@@ -293,9 +310,9 @@ mapping_member(
     if (vn && add) {
         member_add(e, vn, vtep);
     } else if (vn) {
-        uint32_t *link = member_link(t, vn_at(t, vn), vtep);
-        if (*link)
-            member_del(e, link);
+        uint32_t h = member_find(t, vn, vtep);
+        if (h)
+            member_del(e, h);
     }
     if (vn)
         mapping_vn_put(t, vn);
@@ -322,13 +339,12 @@ vn_sweep(struct edge *e, uint32_t vn, enum vn_sweep what)
             mapping_ent_vacate(e, h);
         }
     }
-    for (uint32_t *link = &v->members; *link;) {
-        const struct member *m = slab_at(&t->members, *link);
+    for (uint32_t h = v->members, next; h; h = next) {
+        const struct member *m = member_at(t, h);
+        next = m->next;
         if (what == SWEEP_ALL || (what == SWEEP_STALE && m->stale) ||
             (what == SWEEP_UNNAMED && m->gen != v->gen))
-            member_del(e, link);
-        else
-            link = &((struct member *)slab_at(&t->members, *link))->next;
+            member_del(e, h);
     }
     v->wanted--;
     mapping_vn_put(t, vn);
@@ -399,7 +415,7 @@ mapping_session(struct edge *e, bool up)
         }
     }
     for (uint32_t it = 0, h; (h = slab_each(&t->members, &it));)
-        ((struct member *)slab_at(&t->members, h))->stale = 1;
+        member_at(t, h)->stale = 1;
     if (up) {
         mapping_neg_clear_all(e, 0);
         mapping_targets_unsaid(e, false);

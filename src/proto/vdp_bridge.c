@@ -595,9 +595,8 @@ size_t
 vdp_bridge_octets(const struct vdp_bridge *b)
 {
     const struct pool *vsis = &b->vsis.pool, *pends = &b->pends;
-    return (size_t)vsis->n_chunks * vsis->per_chunk * vsis->item_size +
-           (size_t)pends->n_chunks * pends->per_chunk * pends->item_size +
-           (size_t)b->vsis.map.cap * 8 + (size_t)b->n_serials * sizeof *b->serials;
+    return pool_bytes(vsis) + pool_bytes(pends) + (size_t)b->vsis.map.cap * 8 +
+           (size_t)b->n_serials * sizeof *b->serials;
 }
 
 const struct vdp_bridge_counters *

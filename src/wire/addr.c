@@ -49,18 +49,6 @@ ip_is_none(const struct ip *ip)
 }
 
 bool
-ip_equal(const struct ip *a, const struct ip *b)
-{
-    return memcmp(a->b, b->b, sizeof a->b) == 0;
-}
-
-bool
-mac_equal(const struct mac *a, const struct mac *b)
-{
-    return memcmp(a->b, b->b, sizeof a->b) == 0;
-}
-
-bool
 mac_is_none(const struct mac *m)
 {
     return all_zero(m->b, sizeof m->b);
@@ -184,14 +172,22 @@ static const struct {
 static const uint8_t uuid_groups[] = {4, 2, 2, 2, 6};
 
 static void
+hex(uint8_t octet, char *text)
+{
+    text[0] = "0123456789abcdef"[octet >> 4];
+    text[1] = "0123456789abcdef"[octet & 15];
+}
+
+static void
 uuid_str(const uint8_t *b, char *text)
 {
     for (int g = 0; g < 5; g++) {
         if (g > 0)
             *text++ = '-';
         for (int i = 0; i < uuid_groups[g]; i++, text += 2)
-            snprintf(text, 3, "%02x", *b++);
+            hex(*b++, text);
     }
+    *text = '\0';
 }
 
 static bool

@@ -28,8 +28,16 @@ struct ip ip_v4(uint32_t host_order);
 bool ip_is_v4(const struct ip *ip);
 uint32_t ip_to_v4(const struct ip *ip);                   /* host order */
 bool ip_is_none(const struct ip *ip);
-bool ip_equal(const struct ip *a, const struct ip *b);
-bool mac_equal(const struct mac *a, const struct mac *b);
+static inline bool
+ip_equal(const struct ip *a, const struct ip *b)
+{
+    return __builtin_memcmp(a->b, b->b, sizeof a->b) == 0;
+}
+static inline bool
+mac_equal(const struct mac *a, const struct mac *b)
+{
+    return __builtin_memcmp(a->b, b->b, sizeof a->b) == 0;
+}
 bool mac_is_none(const struct mac *m);                    /* all zero */
 bool mac_is_group(const struct mac *m);
 bool vsiid_equal(const struct vsiid *a, const struct vsiid *b);

@@ -87,7 +87,7 @@ pool_is_lean(void **state)
     pool_init(&p, 200, 1000000);
     for (int i = 0; i < 100000; i++)
         assert_int_not_equal(pool_get(&p), 0);
-    size_t bytes = (size_t)p.n_chunks * p.per_chunk * p.item_size;
+    size_t bytes = pool_bytes(&p);
     assert_true(bytes < 200u * 100000 + 16384);
     pool_done(&p);
     pool_init(&p, 100000, 2); /* larger than a chunk */
