@@ -71,10 +71,10 @@ lose(struct edge *e, uint32_t h, uint8_t was)
         att_arm(e, h);
     }
     att_move(e, h);
-    if (news) {
+    if (news)
         edge_count(e, EDGEC_MOVED_AWAY);
+    if (news && !a->txn) /* else its own station says so */
         att_notice(e, h, NOTICE_MOVED, "a newer owner is known");
-    }
     att_journal(e, h, 0);
 }
 

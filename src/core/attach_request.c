@@ -309,11 +309,22 @@ static const struct {
     [ATT_DO_REFUSE_MOVED] = {TNS_MOVED,         "the VSI has a newer epoch"},
 };
 
+/* An Immigrate(pre) by a number above ours: the VM was elsewhere since, and we did not
+ * hear of it (E3, K4). One by no newer number is late, or repeated: nothing changes. */
+static bool
+comes_back(const struct att *a, const struct tns_request *rq)
+{
+    return (a->state == ATT_ASSOC || a->state == ATT_SUSP) &&
+           rq->op == TNS_IMMIGRATE_PRE && rq->has_epoch && rq->epoch > a->epoch;
+}
+
 void
 request_start(struct edge *e, uint32_t txn)
 {
     struct txn *x = txn_at(e, txn);
     const struct att *a = att_at(e, x->att);
+    if (comes_back(a, &x->rq))
+        att_event(e, x->att, ATT_EV_NEWER);
     x->event = event_of(e, a, &x->rq);
     const struct fsm_row *row = row_of(e, a->state, x->event);
     x->action = row ? row->action : ATT_DO_REFUSE_STATE;

@@ -397,6 +397,14 @@ overtaken(const struct vm *v, uint8_t op)
            v->reason == BERTH_REASON_MOVED;
 }
 
+/* It was elsewhere since, by a number above ours, and nobody told us (E3). */
+static bool
+comes_back(const struct vm *v, const struct vm_command *c)
+{
+    return (v->state == VM_ASSOC || v->state == VM_SUSP) &&
+           c->op == TNS_IMMIGRATE_PRE && v->epoch && c->par.epoch > v->epoch;
+}
+
 /* F4: the command of a migration before the one by which the VM runs here. What it
  * would end must not even lose its tag. Immigrate(pre) brings no claim: its number is
  * the one to be exceeded (K4). */
@@ -468,6 +476,8 @@ vm_command(struct tes *t, struct vm_command *c)
         t->n.superseded++;
         vm_fail(t, h, "superseded", "a newer command for this VM has taken its place");
     }
+    if (comes_back(v, c))
+        vm_lost(t, h, true, BERTH_REASON_MOVED);
     open_request(t, v, c, req);
     vm_seen_command(t, v, c);
     if (c->op == TNS_TERMINATE) {

@@ -876,6 +876,62 @@ test_both_on_one_nve_F15(void **state)
     }
 }
 
+/* An Immigrate(pre) for a VM that is here already, said again or late: it is answered
+ * with what stands, and reserves nothing. */
+static void
+test_late_pre_changes_nothing_K3(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new();
+    for (uint64_t number = 0; number <= g->epoch; number++) {
+        struct tns_request rq = {.has_epoch = number > 0, .epoch = number};
+        assert_int_equal(rig_ask(g, L, 1, TNS_IMMIGRATE_PRE, &rq), TNS_OK);
+        assert_int_equal(g->answer.epoch, g->epoch);
+        assert_int_equal(rig_state(g, L, 1), ATT_ASSOC);
+        assert_int_equal(g->resv[L].epoch, 0);
+        assert_true(rig_got(g, rig_send(g, R)));
+    }
+    rig_free(g);
+}
+
+/* One that carries a number above ours: the VM was elsewhere since, we have not heard
+ * of it, and it comes back (E3). The number that is reserved is above both (K4), so the
+ * place that it comes from knows where it goes, and nothing is lost. */
+static void
+test_pre_of_what_was_elsewhere_E3(void **state)
+{
+    (void)state;
+    for (int paused = 0; paused < 2; paused++) {
+        struct rig *g = rig_new();
+        if (paused)
+            RIG_OK(g, L, 1, TNS_SUSPEND);
+        g->n[L].deaf = 1;
+        RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
+        rig_pause(g);
+        RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
+        rig_start(g, M, 1);
+        struct tns_request rq = {.has_epoch = 1, .epoch = g->epoch};
+        assert_int_equal(rig_ask(g, L, 1, TNS_IMMIGRATE_PRE, &rq), TNS_OK);
+        assert_int_equal(rig_state(g, L, 1), ATT_IMMIG);
+        assert_true(g->answer.epoch > g->epoch);
+        assert_int_equal(g->n[L].n_notices, 0); /* its station has said it itself */
+        assert_true(rig_got(g, rig_send(g, R)));
+        rig_pause(g);
+        RIG_OK(g, M, 1, TNS_EMIGRATE_COMMIT);
+        uint16_t a = rig_send(g, R);
+        assert_true(rig_held(g, a));
+        g->n[L].deaf = 0;
+        rig_run(g);
+        assert_true(rig_held(g, a));
+        rig_port_opens(g, L, 1);
+        RIG_OK(g, L, 1, TNS_IMMIGRATE_ASSO);
+        rig_start(g, L, 1);
+        assert_true(rig_got(g, a) && rig_got(g, rig_send(g, R)));
+        assert_int_equal(rig_fdb(g, M), FDB_RELAY);
+        rig_free(g);
+    }
+}
+
 /* F16: the tag of the VM that left is kept from other VNs while late frames may come.
  */
 static void
@@ -920,7 +976,8 @@ test_bum_is_not_relayed_F17(void **state)
 
 /* ---- redirects (D5) ---- */
 
-/* Crash of the old edge after the move: neither relay nor flood, but whoever sends learns. */
+/* Crash of the old edge after the move: neither relay nor flood, but whoever sends
+ * learns. */
 static void
 test_astray_F11(void **state)
 {
@@ -1078,6 +1135,8 @@ main(void)
         cmocka_unit_test(test_target_needs_newer_epoch_D3),
         cmocka_unit_test(test_pre_ends_provisional_relay_D4),
         cmocka_unit_test(test_both_on_one_nve_F15),
+        cmocka_unit_test(test_late_pre_changes_nothing_K3),
+        cmocka_unit_test(test_pre_of_what_was_elsewhere_E3),
         cmocka_unit_test(test_tag_drains_F16),
         cmocka_unit_test(test_bum_is_not_relayed_F17),
         cmocka_unit_test(test_astray_F11),

@@ -188,11 +188,38 @@ test_words_of_the_past(void **state)
     pair_free(p);
 }
 
+/* The VM is here already: a late Immigrate(pre) changes nothing, one with a number
+ * above ours says that it was elsewhere since (E3). */
+static void
+test_comes_back(void **state)
+{
+    struct pair *p = pair_new(false);
+    (void)state;
+    pair_call(p, ASSOC1);
+    assert_int_equal(p->epoch, 41);
+    pair_call(
+        p, "{\"cmd\":\"vm immigrate\"," VM1 ",\"phase\":\"pre\",\"epoch\":\"41\"}");
+    assert_says(p->lines[0], "\"state\":\"associated\"");
+    assert_true(p->tag.pass);
+    pair_call(
+        p, "{\"cmd\":\"vm immigrate\"," VM1 ",\"phase\":\"pre\",\"epoch\":\"42\"}");
+    assert_says(p->lines[0], "\"state\":\"immigrating\"");
+    assert_int_equal(p->last.berth.epoch, 42);
+    assert_false(p->tag.pass);
+    assert_true(p->tag.away);
+    pair_call(
+        p, "{\"cmd\":\"vm immigrate\"," VM1 ",\"phase\":\"asso\",\"epoch\":\"43\"}");
+    assert_says(p->lines[0], "\"state\":\"associated\"");
+    assert_true(p->tag.pass);
+    pair_free(p);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_phases),
+        cmocka_unit_test(test_comes_back),
         cmocka_unit_test(test_moved_stays_away),
         cmocka_unit_test(test_away),
         cmocka_unit_test(test_suspended_comes_back_suspended),
