@@ -100,6 +100,13 @@ hold_del(struct world *w, uint32_t nve, const struct dp_op *op)
 }
 
 void
+hold_trim(struct world *w, uint32_t nve)
+{
+    for (uint32_t i = 0; i < w->nves[nve].n_holds; i++)
+        trim(w, nve, &w->nves[nve].holds[i]);
+}
+
+void
 hold_sync(struct world *w, uint32_t nve, uint32_t gen)
 {
     struct nve_node *n = &w->nves[nve];

@@ -329,12 +329,16 @@ egress(struct world *w, uint32_t nve, uint32_t port, uint32_t vid, uint32_t vni,
         sim_fail(w, "P5",
             "nve=%u: frame %u of vn=%d leaves by port=%u vid=%u in vni=%u", nve, seq,
             (int)vn, port, vid, vni);
-    if (port == 0 || port > w->sc->ports)
+    if (port == 0 || port > w->sc->ports) {
+        flight_lost(w, LOST_NET, nve, 0, p, size);
         return;
+    }
     w->nves[nve].counters[DPC_TX_PORT]++;
     s = &w->servers[nve * w->sc->ports + port - 1];
-    if (!s->up)
+    if (!s->up) {
+        flight_lost(w, LOST_NET, nve, 0, p, size);
         return;
+    }
     struct flight *f = flight_of(w, p, size);
     if (f)
         f->left_us = w->now;
@@ -486,7 +490,8 @@ forward(struct world *w, uint32_t nve, uint32_t port, uint32_t vid, uint32_t vni
     }
     flight_at(w, nve, p, size);
     f = dp_fdb(n, vni, &dst);
-    if ((!f || f->kind != FDB_REMOTE) &&
+    /* What has no place here is asked for, whoever waits for it (core/dp.h). */
+    if (f && f->kind != FDB_REMOTE &&
         hold_take(w, nve, vni, &dst, port, 64, nve, p, size))
         return;
     if (!f) {
@@ -596,8 +601,10 @@ dp_from_port(struct world *w, uint32_t nve, uint32_t port, uint32_t vid,
     const struct dp_port *conf = row(n, &k);
     const struct dp_vsi *vsi;
     uint32_t vni, vn, seq;
-    if (!conf)
+    if (!conf || !w->servers[nve * w->sc->ports + port - 1].up) {
+        flight_lost(w, LOST_NET, nve, 0, p, size); /* out of the port, or into it */
         return;
+    }
     if (!vid && conf->native != NATIVE_VN) {
         drop(w, nve, DPC_DROP_NATIVE, p, size);
         return;

@@ -142,6 +142,7 @@ vm_sleeps(struct world *w, uint32_t i, uint32_t vm, uint32_t vid, const uint8_t 
         return;
     }
     TRACE(w, "vm=%u does not run at server=%u: a frame waits", vm, i);
+    flight_lost(w, LOST_WAITS, w->servers[i].nve, i, p, size);
     if (v->n_wait == v->cap_wait) {
         v->cap_wait = v->cap_wait ? v->cap_wait * 2 : 16;
         v->wait = mem_grow(v->wait, v->cap_wait * sizeof(*v->wait));

@@ -277,76 +277,48 @@ partner(struct world *w, uint32_t a)
     return 0;
 }
 
-static void
-deliver_one(struct world *w, uint32_t a, uint32_t b)
+struct asker { /* VM a asks who has the address of VM b */
+    uint32_t a, b, had;
+};
+
+static bool
+asked_all(struct world *w, const struct asker *q, uint32_t n)
 {
-    struct vm *to = &w->vms[b];
-    uint32_t seq = guest_send(w, a, b, FRAME_UNICAST);
-    world_advance(w, w->now + 20 * MS);
-    if (w->failed || (seq && to->got_seq >= seq))
-        return;
-    sim_fail(w, "delivery",
-        "vm=%u at server=%u is associated, a frame of vm=%u at server=%u %s", b,
-        to->want - 1, a, w->vms[a].want - 1,
-        seq ? "does not reach it" : "cannot leave: no tag");
+    for (uint32_t i = 0; i < n; i++)
+        if (w->vms[q[i].a].arp_from == q[i].had)
+            return false;
+    return true;
 }
 
+/* Each VM asks for one behind another server, and hears the right answer. */
 static void
-arp_one(struct world *w, uint32_t a, uint32_t b)
+arp_all(struct world *w)
 {
-    struct vm *from = &w->vms[a], *to = &w->vms[b];
-    uint32_t had = from->arp_from;
-    for (int t = 0; t < 4; t++) {
-        guest_send(w, a, b, FRAME_ARP);
-        world_advance(w, w->now + (t ? 2 * SEC : 300 * MS));
-        if (w->failed || from->arp_from != had)
-            break;
-    }
-    if (w->failed)
-        return;
-    if (from->arp_from == had)
-        sim_fail(w, "arp", "vm=%u at server=%u gets no answer about vm=%u at server=%u",
-            a, from->want - 1, b, to->want - 1);
-    else if (!mac_equal(&from->arp_mac, &to->mac))
-        sim_fail(w, "arp", "vm=%u is told another MAC for vm=%u", a, b);
-}
-
-static void
-broadcast_one(struct world *w, uint32_t a)
-{
-    uint32_t vni = vni_of(w->vms[a].vn), seq;
-    const struct tab_row *r = tab_find(&w->nva.vns, &vni, 4);
-    if (!r)
-        return;
-    seq = guest_send(w, a, a, FRAME_BROADCAST);
-    world_advance(w, w->now + 50 * MS);
-    for (uint32_t b = 0; b < w->sc->vms && seq && !w->failed; b++) {
-        const struct vm *v = &w->vms[b];
-        if (b != a && settled(v) && v->vn == w->vms[a].vn &&
-            v->want != w->vms[a].want && v->got_seq < seq)
-            sim_fail(w, "broadcast",
-                "vm=%u at server=%u misses a broadcast of vm=%u at server=%u", b,
-                v->want - 1, a, w->vms[a].want - 1);
-    }
-}
-
-static void
-deliver_all(struct world *w)
-{
-    uint32_t n = w->sc->vms < 60 ? w->sc->vms : 60;
+    uint32_t most = w->sc->vms < 60 ? w->sc->vms : 60, n = 0;
+    struct asker q[60];
     for (uint32_t i = 0; i < w->sc->vms && w->sc->vms <= LARGE; i++)
         guest_send(w, i, i, FRAME_GARP);
     world_advance(w, w->now + 3 * SEC);
-    for (uint32_t k = 0; k < n && !w->failed; k++) {
+    for (uint32_t k = 0; k < most && !w->failed; k++) {
         uint32_t a = w->sc->vms < 60 ? k : (uint32_t)rnd(&w->rng, w->sc->vms);
         uint32_t b = settled(&w->vms[a]) ? partner(w, a) : 0;
-        if (!b)
-            continue;
-        deliver_one(w, a, b - 1);
-        if (!w->failed)
-            arp_one(w, a, b - 1);
-        if (!w->failed)
-            broadcast_one(w, a);
+        if (b)
+            q[n++] = (struct asker){a, b - 1, w->vms[a].arp_from};
+    }
+    for (int t = 0; t < 4 && !w->failed && !asked_all(w, q, n); t++) {
+        for (uint32_t i = 0; i < n; i++)
+            if (w->vms[q[i].a].arp_from == q[i].had)
+                guest_send(w, q[i].a, q[i].b, FRAME_ARP);
+        world_advance(w, w->now + (t ? 2 * SEC : 300 * MS));
+    }
+    for (uint32_t i = 0; i < n && !w->failed; i++) {
+        const struct vm *from = &w->vms[q[i].a], *to = &w->vms[q[i].b];
+        if (from->arp_from == q[i].had)
+            sim_fail(w, "arp",
+                "vm=%u at server=%u gets no answer about vm=%u at server=%u", q[i].a,
+                from->want - 1, q[i].b, to->want - 1);
+        else if (!mac_equal(&from->arp_mac, &to->mac))
+            sim_fail(w, "arp", "vm=%u is told another MAC for vm=%u", q[i].a, q[i].b);
     }
 }
 
@@ -509,6 +481,9 @@ void
 props_final(struct world *w)
 {
     bool large = w->sc->vms > LARGE;
+    props_live(w);
+    if (w->failed)
+        return;
     if (large)
         place_none(w);
     else
@@ -516,11 +491,15 @@ props_final(struct world *w)
     if (!w->failed && !large)
         props_rest(w);
     if (!w->failed)
-        deliver_all(w);
+        props_live(w);
+    if (!w->failed)
+        arp_all(w);
     if (!w->failed)
         confirm_all(w);
     if (!w->failed)
         props_rest(w);
+    if (!w->failed)
+        props_frames(w);
     if (large)
         return;
     for (uint32_t s = 0; s < w->n_servers && !w->failed; s++)

@@ -559,6 +559,8 @@ server_event(struct world *w, struct event *e)
     case EV_DATA_SERVER:
         if (s->up)
             server_data(w, e->node, e->a, e->p, e->size);
+        else
+            flight_lost(w, LOST_NET, s->nve, 0, e->p, e->size);
         break;
     case EV_TAGGED:
         if (mine)

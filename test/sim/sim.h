@@ -407,6 +407,7 @@ void hold_del(struct world *w, uint32_t nve, const struct dp_op *op);
 bool hold_take(struct world *w, uint32_t nve, uint32_t vni, const struct mac *mac,
     uint32_t port, uint32_t ttl, uint32_t from, const uint8_t *p, uint32_t size);
 bool hold_has(const struct nve_node *n, uint32_t vni, const struct mac *mac);
+void hold_trim(struct world *w, uint32_t nve); /* what has waited for too long */
 void hold_sync(struct world *w, uint32_t nve, uint32_t gen); /* SYNC_END */
 void hold_crash(
     struct world *w, uint32_t nve); /* who holds is gone with what it held */
@@ -416,7 +417,7 @@ void dp_release(struct world *w, uint32_t nve, uint32_t vni, uint32_t port,
     uint32_t ttl, uint32_t from, const uint8_t *p, uint32_t size);
 
 /* flight.c: what became of every unicast frame between VMs */
-enum lost_why { LOST_NOT, LOST_NET, LOST_ASLEEP, LOST_DROP };
+enum lost_why { LOST_NOT, LOST_NET, LOST_ASLEEP, LOST_DROP, LOST_WAITS };
 struct flight {
     uint32_t from, to, stream; /* stream: mover + 1 */
     uint64_t sent_us, left_us; /* left: out of a server port */
@@ -467,6 +468,11 @@ void cover_fault(enum fault f);
 void cover_add(struct coverage *to, const struct coverage *from);
 /* One line per table; all rows that nobody reached. Returns how many those are. */
 uint32_t cover_print(const struct coverage *c, bool rows);
+
+/* live.c */
+bool vm_up(const struct world *w, uint32_t vm); /* runs, and its tag is open */
+void props_live(struct world *w);   /* every VM that is up is reached */
+void props_frames(struct world *w); /* nothing is under way: what became of each */
 
 /* props.c */
 void props_rest(struct world *w);  /* P2, P3 at rest */

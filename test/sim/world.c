@@ -152,8 +152,7 @@ dispatch(struct world *w, struct event *e)
         server_event(w, e);
         break;
     case EV_DATA_NVE:
-        if (w->servers[e->c].up)
-            dp_from_port(w, e->node, e->a, e->b, e->p, e->size);
+        dp_from_port(w, e->node, e->a, e->b, e->p, e->size);
         break;
     case EV_OVERLAY:
         dp_from_overlay(w, e->node, e->a, e->b, (uint32_t)e->c, e->p, e->size);
