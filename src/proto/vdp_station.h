@@ -53,6 +53,7 @@ struct vdp_station_out {
     struct vdp_key key;
     uint8_t type, code;
     bool keep, hard;
+    bool held;                           /* an earlier request of it is kept alive */
     uint8_t filter_format;
     uint16_t n_entries;
     const struct vdp_entry *entries;     /* with the tags assigned */

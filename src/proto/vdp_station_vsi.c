@@ -140,7 +140,7 @@ emit(struct vdp_station *s, const struct vsi *v, enum vdp_station_event event,
 {
     uint8_t wire[VDP_FILTER_SIZE_MAX];
     struct event e = {
-        .out = {.event = event, .key = vsi_key(s, v)}
+        .out = {.event = event, .key = vsi_key(s, v), .held = v->held != NULL}
     };
     if (a) {
         e.out.cookie = a->cookie;

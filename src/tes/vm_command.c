@@ -128,11 +128,16 @@ static const struct {
 };
 
 /* A lost VM that runs here again is associated: the edge may have nothing left that it
- * could resume, and would say ok to that (A6). */
+ * could resume, and would say ok to that (A6). So is one that was paused, and then or
+ * before was to emigrate: a resume would only lead back to the pause (A2, A4). Where an
+ * answer was not waited for, nobody here knows. */
 static uint8_t
 op_said(const struct vm *v)
 {
-    return v->op == TNS_RESUME && v->state == VM_LOST ? TNS_ASSOC : v->op;
+    bool paused = v->state == VM_EMIG && v->prev == VM_SUSP;
+    bool may = v->doubt && (v->state == VM_EMIG || v->state == VM_SUSP);
+    return v->op == TNS_RESUME && (v->state == VM_LOST || paused || may) ? TNS_ASSOC
+                                                                         : v->op;
 }
 
 bool
@@ -472,6 +477,7 @@ vm_command(struct tes *t, struct vm_command *c)
         return;
     }
     v = vm_at(t, h);
+    v->doubt |= v->waits & WAIT_ANSWER;
     if (v->req) {
         t->n.superseded++;
         vm_fail(t, h, "superseded", "a newer command for this VM has taken its place");
@@ -516,6 +522,15 @@ vm_command(struct tes *t, struct vm_command *c)
 
 /* --- from the edge --- */
 
+/* An epoch goes with the id that it was granted to: without it a repetition is not
+ * known as this VM's own (K4, E6). */
+static void
+take_id(struct vm *v, const struct vdp_station_out *ev)
+{
+    if (ev->has_berth && ev->berth.epoch && ev->berth.migration)
+        v->par.migration = ev->berth.migration;
+}
+
 static void
 take_answer(struct vm *v, const struct vdp_station_out *ev)
 {
@@ -540,10 +555,20 @@ take_answer(struct vm *v, const struct vdp_station_out *ev)
         v->epoch = ev->berth.epoch;
     else if (v->par.epoch)
         v->epoch = v->par.epoch;
-    /* An epoch goes with the id that it was granted to: without it a repetition is not
-     * known as this VM's own (K4, E6). */
-    if (ev->has_berth && ev->berth.epoch && ev->berth.migration)
-        v->par.migration = ev->berth.migration;
+    take_id(v, ev);
+}
+
+/* After a restart our station keeps nothing alive of what stands at the edge: it is
+ * asked for again, by the number that it was granted there meanwhile. */
+static void
+stands_unheld(struct tes *t, uint32_t h, const struct vdp_station_out *ev)
+{
+    struct vm *v = vm_at(t, h);
+    if (ev->has_berth && ev->berth.epoch > v->epoch) {
+        v->epoch = ev->berth.epoch;
+        take_id(v, ev);
+    }
+    vm_retry(t, h);
 }
 
 static void
@@ -570,8 +595,13 @@ accepted(struct tes *t, uint32_t h, const struct vdp_station_out *ev)
     if (v->state != was) {
         v->since_us = t->now_us;
         if (v->state == VM_EMIG || v->state == VM_ARMED)
-            v->prev = was == VM_ARMED ? VM_ASSOC : was;
+            v->prev = was != VM_ARMED && was != VM_ASSOC ? was
+                      : v->doubt                         ? VM_SUSP
+                                                         : VM_ASSOC;
+    } else if (v->state == VM_EMIG && v->op == TNS_SUSPEND) {
+        v->prev = VM_SUSP; /* A2 */
     }
+    v->doubt = 0;
     v->wanted = 1;
     v->retrying = 0;
     v->retry_us = 0;
@@ -624,6 +654,8 @@ refused(struct tes *t, uint32_t h, const struct vdp_station_out *ev)
     if (ev->keep) { /* A9: what was before still holds */
         v->retrying = 0;
         vm_tag_again(t, h);
+        if (!ev->held)
+            stands_unheld(t, h, ev);
         vm_progress(t, h);
         return;
     }
