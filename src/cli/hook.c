@@ -3,20 +3,26 @@
  * hands what libvirt says on to the agent, waits for the answer, and exits 1 with a
  * sentence on standard error to stop a VM from starting or coming, when the agent says
  * so or is not there. It stops nothing that ends, and no VM that is none of ours. It
- * makes no call to libvirt: the hook's caller holds the domain. */
+ * makes no call to libvirt: the hook's caller holds the domain, and waits; so all that
+ * it does ends in time. Tenants choose names: what it says of them is one line of
+ * visible ASCII. */
 #include "host/control.h"
 #include "host/virt_xml.h"
 #include <argp.h>
 #include <errno.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define SOCKET    "/run/berth/tes.sock"
 #define WAIT_S    10
 #define WAIT_END  2 /* for an operation that goes on in any case */
 #define WAIT_MOST 3600
+#define WAIT_MORE 1 /* for all besides the agent's answer */
+#define SAY_MAX   512
 
 enum { GOES_ON, STOPS }; /* what our failure does to the operation */
 static const struct {
@@ -88,15 +94,64 @@ read_xml(struct hook *h)
     }
 }
 
-static int
-say(const struct hook *h, const char *text)
+/* Appends; what is not visible ASCII is \xNN. */
+static void
+clean(char *line, const char *text)
 {
-    fprintf(stderr, "berth: %s %s: %s\n", h->words[0], h->words[1], text);
-    return 1;
+    size_t n = strlen(line);
+    for (; *text && n + 8 < SAY_MAX; text++) {
+        unsigned char c = (unsigned char)*text;
+        n += (size_t)snprintf(line + n, 5, c >= 0x20 && c < 0x7f ? "%c" : "\\x%02x", c);
+    }
+    if (*text)
+        memcpy(line + n, "...", 4);
 }
 
 static int
-ask(const struct hook *h, bool stops)
+say(const struct hook *h, const char *text)
+{
+    char line[SAY_MAX] = "", who[128] = "";
+    snprintf(who, sizeof(who), "%s", h->words[0]);
+    clean(line, who);
+    clean(line, " ");
+    clean(line, h->words[1]);
+    clean(line, ": ");
+    clean(line, text);
+    fprintf(stderr, "berth: %s\n", line);
+    return 1;
+}
+
+/* ---- the end, in any case ---- */
+
+static char late[SAY_MAX]; /* written before the timer is set */
+static int late_status;
+
+static void
+give_up(int signum)
+{
+    (void)signum;
+    if (write(2, late, strlen(late)) < 0) {
+        /* nobody reads it: the status says enough */
+    }
+    _exit(late_status);
+}
+
+/* A description that does not end, or an agent that says a little now and then: until
+ * it is known whose VM it is, it may be ours. */
+static void
+end_by(const struct hook *h, bool stops)
+{
+    struct sigaction sa = {.sa_handler = give_up};
+    struct itimerval t = {.it_value = {.tv_sec = h->wait_s + WAIT_MORE}};
+    snprintf(late, sizeof(late), "berth: not done within %u s: given up\n",
+        h->wait_s + WAIT_MORE);
+    late_status = stops;
+    sigaction(SIGALRM, &sa, NULL);
+    setitimer(ITIMER_REAL, &t, NULL);
+}
+
+static int
+ask(const struct hook *h)
 {
     struct host_err err;
     json_t *facts = virt_xml_facts(h->xml, h->size, &err);
@@ -110,15 +165,15 @@ ask(const struct hook *h, bool stops)
         return 0;
     }
     ours = virt_xml_ours(facts);
+    late_status = late_status && ours;
     json_object_set_new(facts, "cmd", json_string("hook"));
     json_object_set_new(facts, "op", json_string(h->words[1]));
     request = json_dumps(facts, JSON_COMPACT);
     json_decref(facts);
     if (!request)
         return say(h, "the description is no text");
-    rc = control_call(h->socket, request, NULL, NULL,
-        (uint64_t)(stops || h->wait_s < WAIT_END ? h->wait_s : WAIT_END) * 1000000,
-        &err);
+    rc = control_call(
+        h->socket, request, NULL, NULL, (uint64_t)h->wait_s * 1000000, &err);
     free(request);
     /* Without the agent a VM of ours has no network; of others we know nothing. */
     return rc && (ours || rc == -EREMOTEIO) ? say(h, err.text) : 0;
@@ -138,15 +193,19 @@ main(int argc, char **argv)
         "input.",
         NULL, NULL, NULL};
     struct hook h = {.socket = SOCKET, .wait_s = WAIT_S};
-    int rc = 0;
+    int rc = 0, op = -1;
     argp_program_version = "berth-hook " BERTH_VERSION;
     argp_parse(&argp, argc, argv, 0, NULL, &h);
-    read_xml(&h);
-    virt_xml_init();
     for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
         if (strcmp(h.words[1], operations[i].name) == 0)
-            rc = ask(&h, operations[i].when_failed == STOPS) &&
-                 operations[i].when_failed == STOPS;
+            op = (int)i;
+    if (op >= 0 && operations[op].when_failed == GOES_ON && h.wait_s > WAIT_END)
+        h.wait_s = WAIT_END;
+    end_by(&h, op >= 0 && operations[op].when_failed == STOPS);
+    read_xml(&h);
+    virt_xml_init();
+    if (op >= 0)
+        rc = ask(&h) && operations[op].when_failed == STOPS;
     virt_xml_done();
     free(h.xml);
     return rc;

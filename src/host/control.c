@@ -500,9 +500,11 @@ wait_for(int fd, short events, uint64_t timeout_us)
 }
 
 static int
-connect_to(const char *path, struct host_err *err)
+connect_to(const char *path, uint64_t timeout_us, struct host_err *err)
 {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
+    struct timeval wait = {.tv_sec = (time_t)(timeout_us / 1000000),
+        .tv_usec = (suseconds_t)(timeout_us % 1000000)};
     int fd, rc;
     if (strlen(path) >= sizeof(un.sun_path))
         return host_fail(err, -EINVAL, "control socket path is too long: %s", path);
@@ -510,10 +512,15 @@ connect_to(const char *path, struct host_err *err)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return host_fail(err, -errno, "cannot open a socket: %m");
+    /* A daemon that is stopped lets the first few connect, and the others wait. */
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
     if (connect(fd, (struct sockaddr *)&un, sizeof(un)) == 0)
         return fd;
     rc = -errno;
     close(fd);
+    if (rc == -EAGAIN)
+        return host_fail(err, -ETIMEDOUT,
+            "no answer from the daemon at %s: too many wait for it", path);
     return host_fail(err, rc, "cannot reach the daemon at %s: %m; %s", path,
         rc == -EACCES || rc == -EPERM
             ? "run as root or as the daemon's user"
@@ -611,7 +618,7 @@ control_call(const char *path, const char *request, control_line_fn on_line, voi
     uint64_t timeout_us, struct host_err *err)
 {
     struct answer a = {0};
-    int fd = connect_to(path, err), rc;
+    int fd = connect_to(path, timeout_us, err), rc;
     if (fd < 0)
         return fd;
     rc = send_request(fd, request, timeout_us, err);

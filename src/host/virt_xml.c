@@ -232,6 +232,8 @@ virt_xml_facts(const char *xml, size_t size, struct host_err *err)
     root = doc ? xmlDocGetRootElement(doc) : NULL;
     if (!root)
         host_fail(err, -EBADMSG, "the description is not well-formed XML");
+    else if (doc->intSubset) /* of which texts would be made: libvirt writes none */
+        host_fail(err, -EBADMSG, "the description has a document type");
     else if (is(root, "domain"))
         facts = domain_json(root, err);
     else if (is(root, "network"))

@@ -68,6 +68,8 @@ class Agent:
                 self.requests.append(json.loads(text))
                 if self.answer is None:
                     self.over.wait(30)
+                elif callable(self.answer):
+                    self.answer(client)
                 else:
                     client.sendall(self.answer.encode() + b"\n")
 
@@ -162,6 +164,99 @@ def test_a_huge_description_is_bounded(agent):
     done = hook(agent.path, "start", domain(more=more * 20))
     assert done.returncode == 1 and "longer than" in done.stderr
     assert len(agent.requests) == 1
+
+
+def bomb(of, deep):
+    """Entities that become 30 * 10**deep octets where they are used, and one that is a file."""
+    names = "".join(f"<!ENTITY e{i} '{f'&e{i - 1};' * 10}'>" for i in range(1, deep + 1))
+    text = (f"<!DOCTYPE domain [<!ENTITY e0 '{'x' * 30}'>{names}"
+            "<!ENTITY file SYSTEM 'file:///etc/hostname'>]>" + domain())
+    return text.replace(UUID if of == "uuid" else "vm1", f"&e{deep};&file;")
+
+
+@pytest.mark.parametrize("of", ["uuid", "name"])
+@pytest.mark.parametrize("deep,why", [(0, "document type"), (8, "the description")])
+def test_entities_are_not_expanded(agent, of, deep, why):
+    start = time.monotonic()
+    done = hook(agent.path, "start", bomb(of, deep))
+    assert done.returncode == 1 and time.monotonic() - start < 5
+    assert agent.requests == [] and why in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a\nberth: ok", "\x1b[2J", "'; reboot #$(reboot)`reboot`", "ü" * 50,
+                                  "x" * 100000], ids=["lines", "terminal", "shell", "utf8", "long"])
+def test_names_of_tenants(agent, name):
+    """libvirt takes nearly any name: it is said as one line, bounded and visible, and run nowhere."""
+    agent.answer = '{"ok":false,"error":"no \\u001b[2J\\n\\u009b of ' + "y" * 3000 + '","code":"busy"}'
+    done = hook(agent.path, "start", domain().replace("vm1", "a&#10;b"), name=name)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("berth: ")
+    assert done.stderr.isascii() and done.stderr[:-1].isprintable() and len(done.stderr) < 600
+    assert agent.requests[0]["domain"]["name"] == "a\nb"
+
+
+def raw(path, op, data, *options, seconds=30):
+    return subprocess.run([HOOK, "-s", path, *options, "vm1", op, "begin", "-"], input=data,
+                          capture_output=True, timeout=seconds, check=False)
+
+
+def test_octets_that_are_no_text(agent):
+    assert raw(agent.path, "start", domain().replace("red", "r\udcff").encode(
+        "utf-8", "surrogateescape")).returncode == 1
+    assert agent.requests == []
+
+
+def test_arguments_of_any_octets(agent):
+    done = subprocess.run([HOOK, "-s", agent.path, b"\xff\xfe\n", "prepare"], input=b"<x",
+                          capture_output=True, timeout=30, check=False)
+    assert done.returncode == 1 and done.stderr.startswith(b"berth: \\xff\\xfe\\x0a prepare: ")
+
+
+@pytest.mark.parametrize("op", ["start", "release", "reconnect"])
+def test_a_description_that_does_not_end(agent, op):
+    """libvirtd is blocked meanwhile: what would stop is stopped, what ends goes on."""
+    start = time.monotonic()
+    with subprocess.Popen([HOOK, "-s", agent.path, "-t", "1", "vm1", op], stdin=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as it:
+        it.stdin.write(b"<domain>")
+        it.stdin.flush()
+        assert it.wait(20) == (1 if op == "start" else 0)
+        assert b"given up" in it.stderr.read()
+    assert time.monotonic() - start < 10
+
+
+def test_an_agent_that_says_a_little_now_and_then(agent):
+    def drip(client):
+        try:
+            while not agent.over.wait(0.2):
+                client.sendall(b"{}\n")
+        except OSError:
+            pass
+    agent.answer = drip
+    start = time.monotonic()
+    assert hook(agent.path, "start", domain(), "-t", "1").returncode == 1
+    assert hook(agent.path, "start", domain(metadata=""), "-t", "1").returncode == 0
+    assert time.monotonic() - start < 15
+
+
+def test_an_agent_that_is_stopped(tmp_path):
+    """Its kernel takes a few that wait, and lets the others hang."""
+    path, waits = str(tmp_path / "s"), []
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(0)
+    for _ in range(3):
+        s = socket.socket(socket.AF_UNIX)
+        s.setblocking(False)
+        if s.connect_ex(path):
+            break
+        waits.append(s)
+    start = time.monotonic()
+    done = hook(path, "start", domain(), "-t", "1")
+    assert done.returncode == 1 and "no answer" in done.stderr
+    assert hook(path, "start", domain(metadata=""), "-t", "1").returncode == 0
+    assert hook(path, "release", domain(), "-t", "1").returncode == 0
+    assert time.monotonic() - start < 15
 
 
 def test_usage():
