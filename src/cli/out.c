@@ -65,12 +65,11 @@ out_seconds(double s, char *text)
     return text;
 }
 
-/* Appends what a terminal may see of s. */
-static void
-clean(char *cell, const char *s)
+void
+out_clean(char *cell, size_t size, const char *s)
 {
     size_t n = strlen(cell);
-    if (n + 12 > CELL_MAX)
+    if (n + 12 > size)
         return; /* its dots stand already */
     for (; *s; s++) {
         unsigned char c = (unsigned char)*s;
@@ -78,7 +77,7 @@ clean(char *cell, const char *s)
         bool bad = c < 0x20 || c == 0x7f ||
                    (c == 0xc2 && ((unsigned char)s[1] & 0xe0) == 0x80);
         /* not within a character, which has three octets more at most: JSON is UTF-8 */
-        if (n + 12 > CELL_MAX && (c & 0xc0) != 0x80) {
+        if (n + 12 > size && (c & 0xc0) != 0x80) {
             strcpy(cell + n, "...");
             return;
         }
@@ -86,6 +85,12 @@ clean(char *cell, const char *s)
         if (bad && c == 0xc2)
             n += (size_t)snprintf(cell + n, 8, "\\x%02x", (unsigned char)*++s);
     }
+}
+
+static void
+clean(char *cell, const char *s)
+{
+    out_clean(cell, CELL_MAX, s);
 }
 
 static void

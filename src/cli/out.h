@@ -25,6 +25,9 @@ struct out_count {
 /* Prints what is left; frees. */
 void out_end(struct out *o, struct out_count *count);
 
+/* Appends to `text` what a terminal may see of s, which is UTF-8; too long ends in
+ * "...". */
+void out_clean(char *text, size_t size, const char *s);
 #define OUT_SECONDS_STR 48
 const char *out_seconds(double s, char *text); /* "850us", "12.5s", "3m05s", "2d04h" */
 #endif

@@ -2,6 +2,8 @@
 /* Two questions to each daemon: first by the VSI, which says under which (VN, MAC) the
  * VM is known; then by those, because far edges and mappings know no more. Rows are
  * kept as the daemons made them. */
+#include "cli/note.h"
+#include "cli/out.h"
 #include "cli/trace.h"
 #include "host/control.h"
 #include <errno.h>
@@ -9,8 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ROWS_MAX  200000
-#define LANES_MAX 64
+#define ROWS_MAX  100000
+#define FILE_MAX  (64u << 20) /* octets of all files */
+#define KEYS_MAX  64
+#define LOOK_BACK 300 /* rows: a request is nearer to its answer */
 #define BEFORE_S  0.2 /* told of before the last migration began */
 
 enum { DONE, REFUSED, USAGE, UNREACHED }; /* exit status, as main.c's */
@@ -27,30 +31,34 @@ trace_at(const json_t *row)
     return json_number_value(json_object_get(row, "at_s"));
 }
 
-static void
+/* Takes the reference. false: no row of a trace. */
+static bool
 row_add(struct trace_story *s, json_t *row)
 {
-    if (!json_is_object(row) || !text_of(row, "event") || !text_of(row, "program") ||
-        s->n == ROWS_MAX) {
+    static const char *const programs[] = {"berth-tes", "berth-nve", "berth-nva"};
+    const char *program = text_of(row, "program");
+    size_t i = 0;
+    while (program && i < 3 && strcmp(program, programs[i]) != 0)
+        i++;
+    if (!program || i == 3 || !text_of(row, "event") || s->n == ROWS_MAX) {
         json_decref(row);
-        return;
+        return false;
     }
-    if ((s->n & (s->n + 1)) == 0) {
-        s->rows = realloc(s->rows, (2 * s->n + 2) * sizeof(json_t *));
+    if (s->n == s->room) {
+        s->room = 2 * s->room + 64;
+        s->rows = realloc(s->rows, s->room * sizeof(json_t *));
         if (!s->rows)
             abort();
     }
     s->rows[s->n++] = row;
+    return true;
 }
 
 static void
-rows_drop(struct trace_story *s)
+rows_drop(struct trace_story *s, size_t kept)
 {
-    for (size_t i = 0; i < s->n; i++)
-        json_decref(s->rows[i]);
-    free(s->rows);
-    s->rows = NULL;
-    s->n = 0;
+    while (s->n > kept)
+        json_decref(s->rows[--s->n]);
 }
 
 /* ---- gathering ---- */
@@ -58,26 +66,82 @@ rows_drop(struct trace_story *s)
 static bool
 on_line(void *ctx, char *line, size_t size)
 {
-    row_add(ctx, json_loadb(line, size, 0, NULL));
-    return true;
+    struct trace_story *s = ctx;
+    note_clear();
+    row_add(s, json_loadb(line, size, 0, NULL));
+    return s->n < ROWS_MAX;
+}
+
+/* Of another VM: the file holds more than this one's trace. */
+static bool
+another(json_t *row, const char *vsi)
+{
+    const char *whose = text_of(row, "vsi");
+    return whose && strcmp(whose, vsi) != 0;
 }
 
 static int
-from_file(struct trace_story *s, const char *path)
+file_fault(const char *path, const char *why)
+{
+    fprintf(stderr, "berth: %s: %s\n", path, why);
+    return REFUSED;
+}
+
+/* Its octets, 0 at the end; CONTROL_LINE_MAX: it is longer. */
+static size_t
+line_of(FILE *f, char *line)
+{
+    size_t n = 0;
+    for (int c; n < CONTROL_LINE_MAX && (c = getc_unlocked(f)) != EOF;) {
+        line[n++] = (char)c;
+        if (c == '\n')
+            break;
+    }
+    return n;
+}
+
+/* Read once, and line by line: it may be a pipe, or anything at all. */
+static int
+from_file(struct trace_story *s, const char *path, const char *vsi, size_t *octets)
 {
     FILE *f = fopen(path, "r");
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t n;
-    if (!f) {
-        fprintf(stderr, "berth: %s: %s\n", path, strerror(errno));
-        return REFUSED;
+    char *line = f ? malloc(CONTROL_LINE_MAX) : NULL;
+    unsigned long number = 0, first_bad = 0, n_bad = 0, n_rows = 0;
+    int rc = DONE;
+    if (!f)
+        return file_fault(path, strerror(errno));
+    if (!line)
+        abort();
+    errno = 0;
+    for (size_t n; rc == DONE && (n = line_of(f, line)) > 0;) {
+        json_t *row = json_loadb(line, n, 0, NULL);
+        number++;
+        *octets += n;
+        if (*octets > FILE_MAX || s->n == ROWS_MAX || n == CONTROL_LINE_MAX)
+            rc = file_fault(path, "too much; give what `berth -j trace vm` printed");
+        else if (!json_is_object(row) || !text_of(row, "event")) {
+            n_bad++;
+            first_bad = first_bad ? first_bad : number;
+        } else {
+            n_rows++;
+            if (!another(row, vsi))
+                row_add(s, json_incref(row));
+        }
+        json_decref(row);
     }
-    while ((n = getline(&line, &room, f)) > 0)
-        row_add(s, json_loadb(line, (size_t)n, 0, NULL));
+    if (rc == DONE && ferror(f))
+        rc = file_fault(path, strerror(errno));
+    else if (rc == DONE && !n_rows && number)
+        rc = file_fault(
+            path, "no row of a trace; give what `berth -j trace vm` printed");
+    else if (rc == DONE && n_bad)
+        fprintf(stderr,
+            "berth: %s: left out %lu lines that are no rows, the first is "
+            "line %lu\n",
+            path, n_bad, first_bad);
     free(line);
     fclose(f);
-    return DONE;
+    return rc;
 }
 
 static int
@@ -85,14 +149,17 @@ from_socket(
     struct trace_story *s, const char *path, json_t *request, uint64_t timeout_us)
 {
     struct host_err err = {{0}};
-    char *text = json_dumps(request, JSON_COMPACT);
+    char *text = json_dumps(request, JSON_COMPACT), why[512] = "";
     int rc;
     if (!text)
         abort();
+    note_set("what listens", path);
     rc = control_call(path, text, on_line, s, timeout_us, &err);
+    note_clear();
     free(text);
+    out_clean(why, sizeof(why), err.text);
     if (rc)
-        fprintf(stderr, "berth: %s: %s\n", path, err.text);
+        fprintf(stderr, "berth: %s: %s\n", path, why);
     return rc == 0 ? DONE : rc == -EREMOTEIO ? REFUSED : UNREACHED;
 }
 
@@ -110,7 +177,7 @@ keys_of(const struct trace_story *s, json_t *keys)
         for (k = 0; k < n; k++)
             if (strcmp(json_string_value(json_array_get(keys, k)), key) == 0)
                 break;
-        if (k == n && n < 64)
+        if (k == n && n < KEYS_MAX)
             json_array_append_new(keys, json_string(key));
     }
 }
@@ -122,7 +189,7 @@ by_time(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Sockets that were named must answer; of the usual places those that exist. */
+/* Those that were named; else of the usual places those that exist. */
 static json_t *
 sockets_of(const struct cli_call *call, const char *socket)
 {
@@ -138,40 +205,63 @@ sockets_of(const struct cli_call *call, const char *socket)
     return all;
 }
 
+/* What a daemon does not say is missing, and said to be: the others are asked all the
+ * same. */
 static int
-gather(const struct cli_call *call, const char *socket, struct trace_story *s)
+ask_all(const struct cli_call *call, struct trace_story *s, json_t *at)
 {
-    json_t *at = sockets_of(call, socket), *from = json_object_get(call->local, "from");
-    const char *vsi = json_string_value(json_object_get(call->local, "vsi"));
-    json_t *request = json_pack("{s:s,s:s}", "cmd", "trace", "vsi", vsi), *v;
-    json_t *keys = json_array();
-    size_t i;
-    int rc = DONE;
-    for (int turn = 0; turn < 2 && rc == DONE; turn++) {
-        rows_drop(s);
-        json_array_foreach(from, i, v)
-        {
-            if (rc == DONE)
-                rc = from_file(s, json_string_value(v));
-        }
+    json_t *request = json_pack("{s:s,s:s}", "cmd", "trace", "vsi",
+               json_string_value(json_object_get(call->local, "vsi"))),
+           *keys = json_array(), *v;
+    size_t i, given = s->n, n_at = json_array_size(at);
+    int *said = calloc(n_at + 1, sizeof(*said)), rc = DONE;
+    if (!said)
+        abort();
+    keys_of(s, keys);
+    for (int turn = 0; turn < 2; turn++) {
+        rows_drop(s, given);
         json_array_foreach(at, i, v)
         {
-            if (rc == DONE)
-                rc = from_socket(s, json_string_value(v), request, call->timeout_us);
+            if (said[i] == DONE)
+                said[i] =
+                    from_socket(s, json_string_value(v), request, call->timeout_us);
         }
         keys_of(s, keys);
         if (json_array_size(keys) == 0)
             break;
         json_object_set(request, "keys", keys);
     }
+    for (i = 0; i < n_at; i++)
+        rc = said[i] > rc ? said[i] : rc;
+    free(said);
+    json_decref(keys);
+    json_decref(request);
+    return rc;
+}
+
+static int
+gather(const struct cli_call *call, const char *socket, struct trace_story *s)
+{
+    json_t *at = sockets_of(call, socket), *from = json_object_get(call->local, "from");
+    const char *vsi = json_string_value(json_object_get(call->local, "vsi"));
+    json_t *v;
+    size_t i, octets = 0;
+    int rc = DONE;
+    json_array_foreach(from, i, v)
+    {
+        if (rc == DONE)
+            rc = from_file(s, json_string_value(v), vsi, &octets);
+    }
+    if (rc == DONE)
+        rc = ask_all(call, s, at);
     if (rc == DONE && json_array_size(at) + json_array_size(from) == 0) {
         fprintf(stderr,
             "berth: no daemon's socket is in /run/berth; name them with --at, "
             "or give files with --from\n");
         rc = UNREACHED;
     }
-    json_decref(keys);
-    json_decref(request);
+    if (s->n == ROWS_MAX)
+        fprintf(stderr, "berth: more than %d events: the rest is left out\n", ROWS_MAX);
     json_decref(at);
     if (s->n)
         qsort(s->rows, s->n, sizeof(json_t *), by_time);
@@ -203,13 +293,12 @@ last_migration(struct trace_story *s)
 
 static const char *const lane_order[] = {"berth-tes", "berth-nve", "berth-nva", NULL};
 
-size_t
-trace_lane_of(const struct trace_story *s, const json_t *row)
+static size_t
+lane_named(const struct trace_story *s, const char *program, const char *name)
 {
-    const char *program = text_of(row, "program"), *name = text_of(row, "name");
     size_t i = 0;
     while (i < s->n_lanes && (strcmp(s->lanes[i].program, program) != 0 ||
-                                 strcmp(s->lanes[i].name, name ? name : "") != 0))
+                                 strcmp(s->lanes[i].name, name) != 0))
         i++;
     return i;
 }
@@ -218,23 +307,29 @@ trace_lane_of(const struct trace_story *s, const json_t *row)
 static void
 lanes_make(struct trace_story *s)
 {
-    s->lanes = calloc(LANES_MAX, sizeof(*s->lanes));
-    if (!s->lanes)
+    s->lane = calloc(s->n, sizeof(*s->lane));
+    if (!s->lane)
         abort();
     for (const char *const *kind = lane_order; *kind; kind++)
-        for (size_t i = 0; i < s->n && s->n_lanes < LANES_MAX; i++) {
+        for (size_t i = 0; i < s->n; i++) {
             const char *program = text_of(s->rows[i], "program");
             const char *name = text_of(s->rows[i], "name");
-            struct trace_lane *l = &s->lanes[s->n_lanes];
-            if (strcmp(program, *kind) != 0 ||
-                trace_lane_of(s, s->rows[i]) < s->n_lanes)
+            struct trace_lane *l;
+            if (strcmp(program, *kind) != 0)
                 continue;
-            l->program = program;
-            l->name = name ? name : "";
+            name = name ? name : "";
+            s->lane[i] = lane_named(s, program, name);
+            if (s->lane[i] < s->n_lanes)
+                continue;
+            s->lanes = realloc(s->lanes, (s->n_lanes + 1) * sizeof(*s->lanes));
+            if (!s->lanes)
+                abort();
+            l = &s->lanes[s->n_lanes++];
+            *l = (struct trace_lane){.program = program, .name = name};
             l->self = text_of(s->rows[i], "self");
-            snprintf(l->label, sizeof(l->label), "%s %s", program + strlen("berth-"),
-                l->name);
-            s->n_lanes++;
+            out_clean(l->label, sizeof(l->label), program + strlen("berth-"));
+            out_clean(l->label, sizeof(l->label), " ");
+            out_clean(l->label, sizeof(l->label), name);
         }
 }
 
@@ -253,11 +348,11 @@ lane_with(const struct trace_story *s, const char *program, const char *self)
 static size_t
 server_before(const struct trace_story *s, size_t row)
 {
-    while (row--) {
+    for (size_t n = LOOK_BACK; n && row--; n--) {
         const char *event = text_of(s->rows[row], "event");
-        if (strcmp(text_of(s->rows[row], "program"), "berth-tes") == 0 &&
+        if (strcmp(s->lanes[s->lane[row]].program, "berth-tes") == 0 &&
             (strcmp(event, "command") == 0 || strcmp(event, "hypervisor") == 0))
-            return trace_lane_of(s, s->rows[row]);
+            return s->lane[row];
     }
     return s->n_lanes;
 }
@@ -265,11 +360,11 @@ server_before(const struct trace_story *s, size_t row)
 static size_t
 asker_before(const struct trace_story *s, size_t row)
 {
-    size_t lane = trace_lane_of(s, s->rows[row]);
+    size_t n = LOOK_BACK;
     const char *op = text_of(s->rows[row], "op");
-    for (size_t i = row; i--;) {
+    for (size_t i = row; n && i--; n--) {
         const char *was = text_of(s->rows[i], "op");
-        if (trace_lane_of(s, s->rows[i]) == lane &&
+        if (s->lane[i] == s->lane[row] &&
             strcmp(text_of(s->rows[i], "event"), "request") == 0 &&
             (!op || (was && strcmp(op, was) == 0)))
             return server_before(s, i);
@@ -356,8 +451,7 @@ trace_words(const json_t *row, char *text, size_t size)
         else if (json_is_integer(v))
             at += (size_t)snprintf(text + at, size - at, "%s%lld", parts[i].before,
                 (long long)json_integer_value(v));
-        if (i == 0 && code && strcmp(text_of(row, "event"), "answer") == 0 &&
-            at < size)
+        if (i == 0 && code && strcmp(text_of(row, "event"), "answer") == 0 && at < size)
             at += (size_t)snprintf(text + at, size - at, " %s", code);
     }
     return text + strspn(text, ", ");
@@ -367,16 +461,19 @@ static void
 print_text(const struct trace_story *s)
 {
     int width = 8;
-    char words[512];
+    char words[512], seen[640], event[64];
     for (size_t i = 0; i < s->n_lanes; i++)
         if ((int)strlen(s->lanes[i].label) > width)
             width = (int)strlen(s->lanes[i].label);
     printf("%12s  %-*s  %-10s  %s\n", "TIME", width, "WHERE", "EVENT", "WHAT");
-    for (size_t i = 0; i < s->n; i++)
+    for (size_t i = 0; i < s->n; i++) {
+        event[0] = seen[0] = '\0';
+        out_clean(event, sizeof(event), text_of(s->rows[i], "event"));
+        out_clean(seen, sizeof(seen), trace_words(s->rows[i], words, sizeof(words)));
         printf("%9.3f ms  %-*s  %-10s  %s\n",
             (trace_at(s->rows[i]) - trace_at(s->rows[0])) * 1e3, width,
-            s->lanes[trace_lane_of(s, s->rows[i])].label, text_of(s->rows[i], "event"),
-            trace_words(s->rows[i], words, sizeof(words)));
+            s->lanes[s->lane[i]].label, event, seen);
+    }
 }
 
 static int
@@ -402,15 +499,16 @@ trace_run(const struct cli_call *call)
     const char *vsi = text_of(call->local, "vsi"), *env = getenv("BERTH_SOCKET");
     const char *path = call->output;
     struct trace_story s = {0};
-    int rc = gather(call, call->socket ? call->socket : env && *env ? env : NULL, &s);
-    if (rc == DONE && !json_is_true(json_object_get(call->local, "all")) && s.n)
+    int rc, drawn = DONE;
+    rc = gather(call, call->socket ? call->socket : env && *env ? env : NULL, &s);
+    if (!json_is_true(json_object_get(call->local, "all")) && s.n)
         last_migration(&s);
     if (rc == DONE && !s.n)
         fprintf(stderr,
             "berth: no daemon remembers %s; look for it with `berth show "
             "attachments` or `berth show vms`\n",
             vsi);
-    if (rc == DONE && s.n) {
+    if (s.n) {
         lanes_make(&s);
         if (call->json)
             for (size_t i = 0; i < s.n; i++) {
@@ -420,11 +518,13 @@ trace_run(const struct cli_call *call)
         else if (!path)
             print_text(&s);
         if (path)
-            rc = picture(&s, vsi, path);
+            drawn = picture(&s, vsi, path);
     }
-    rows_drop(&s);
+    rows_drop(&s, 0);
+    free(s.rows);
+    free(s.lane);
     free(s.lanes);
     if (fflush(stdout) || ferror(stdout))
         return REFUSED;
-    return rc;
+    return drawn == DONE ? rc : drawn;
 }

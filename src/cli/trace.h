@@ -9,23 +9,23 @@
 #include <stdio.h>
 
 struct trace_lane { /* one daemon */
-    char label[80]; /* "tes srv1" */
+    char label[80]; /* "tes srv1", fit for a terminal */
     const char *program, *name,
         *self; /* self: its underlay address or NULL; of a row */
 };
 struct trace_story {
     json_t **rows; /* owned references, in the order of time */
-    size_t n;
+    size_t n, room;
+    size_t *lane;             /* of each row */
     struct trace_lane *lanes; /* servers, edges, authority */
     size_t n_lanes;
 };
-/* Lane of a row; story->n_lanes when there is none. */
-size_t trace_lane_of(const struct trace_story *s, const json_t *row);
 /* Lane from which (or to which) the row's message went, n_lanes when it was none; *in:
  * it came from there. */
 size_t trace_other(const struct trace_story *s, size_t row, bool *in);
 double trace_at(const json_t *row); /* seconds */
-/* "immigrate-pre ok, epoch 7": what the row says beside its event. */
+/* "immigrate-pre ok, epoch 7": what the row says beside its event, as the daemon wrote
+ * it; cut at `size`. */
 const char *trace_words(const json_t *row, char *text, size_t size);
 /* Exit status of berth. */
 int trace_run(const struct cli_call *call);

@@ -11,6 +11,7 @@
 #define TOP   64
 #define ROW   22
 #define WORDS 512
+#define EVENT 32
 
 static const struct {
     const char *event, *colour;
@@ -37,25 +38,35 @@ colour_of(const char *event)
     return "#268bd2";
 }
 
-/* What daemons say is text, never markup. */
-static void
-put_text(FILE *to, const char *text)
+/* Octets of the character at p, 0: what XML does not know, or a piece of one. */
+static size_t
+character(const unsigned char *p)
 {
-    for (; *text; text++) {
-        switch (*text) {
-        case '<':
+    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if (p[0] < ' ' || (n > 1 && p[0] < 0xc2) ||
+        (p[0] == 0xef && p[1] == 0xbf && p[2] >= 0xbe)) /* U+FFFE, U+FFFF */
+        return 0;
+    return n;
+}
+
+/* What daemons say is text, never markup; at most `most` characters of it. */
+static void
+put_text(FILE *to, const char *text, size_t most)
+{
+    while (*text && most--) {
+        size_t n = character((const unsigned char *)text);
+        if (*text == '<')
             fputs("&lt;", to);
-            break;
-        case '>':
+        else if (*text == '>')
             fputs("&gt;", to);
-            break;
-        case '&':
+        else if (*text == '&')
             fputs("&amp;", to);
-            break;
-        default:
-            if ((unsigned char)*text >= ' ')
-                fputc(*text, to);
-        }
+        else
+            fwrite(text, 1, n, to);
+        text += n ? n : 1;
     }
 }
 
@@ -73,7 +84,7 @@ put_lanes(const struct trace_story *s, FILE *to, int height)
             "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\" "
             "font-weight=\"bold\">",
             lane_x(i), TOP - 16);
-        put_text(to, s->lanes[i].label);
+        put_text(to, s->lanes[i].label, WORDS);
         fprintf(to,
             "</text>\n<line x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\" "
             "stroke=\"#ccc\"/>\n",
@@ -87,7 +98,7 @@ put_event(const struct trace_story *s, size_t row, FILE *to)
     const json_t *r = s->rows[row];
     const char *event = json_string_value(json_object_get(r, "event"));
     const char *colour = colour_of(event);
-    size_t lane = trace_lane_of(s, r), other;
+    size_t lane = s->lane[row], other;
     int y = TOP + ROW / 2 + (int)row * ROW, x = lane_x(lane);
     char words[WORDS];
     bool in = false;
@@ -109,14 +120,13 @@ put_event(const struct trace_story *s, size_t row, FILE *to)
         "y=\"%d\" fill=\"%s\"><title>",
         x, y, colour, x + 7, y - 3, colour);
     trace_words(r, words, sizeof(words));
-    put_text(to, event);
+    put_text(to, event, EVENT);
     fputc(' ', to);
-    put_text(to, words);
+    put_text(to, words, WORDS);
     fputs("</title>", to);
-    put_text(to, event);
+    put_text(to, event, EVENT);
     fputc(' ', to);
-    words[44] = '\0'; /* the whole of it is in the title */
-    put_text(to, words + strspn(words, ", "));
+    put_text(to, words + strspn(words, ", "), 44); /* the whole of it is in the title */
     fputs("</text>\n", to);
 }
 
@@ -134,7 +144,7 @@ trace_svg(const struct trace_story *s, const char *title, FILE *to)
         "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n"
         "<text x=\"10\" y=\"20\" font-size=\"14\">",
         width, height);
-    put_text(to, title);
+    put_text(to, title, WORDS);
     fputs("</text>\n", to);
     put_lanes(s, to, height);
     for (size_t i = 0; i < s->n; i++)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What happened to each VM, as one node saw it: a ring of the latest events, filled
- * where messages pass the node's adapters, listed by the control command `trace`. It
+/* What happened to each VM, as one node saw it: the latest events, of each VM and each
+ * source a bounded share, filled where messages pass the node's adapters, listed by the
+ * control command `trace`. It
  * answers "who said what when" after the fact and decides nothing. Pure: now_us is an
  * argument, and the time of day is that plus `wall_us`, which whoever has a clock
  * measured once at the start. */
@@ -57,6 +58,7 @@ struct trace_event {
     uint8_t op, code;         /* enum tns_op, enum tns_code */
     uint32_t vni, port, vid;  /* 0: not known */
     uint32_t ref;             /* of a question to the authority; 0: none */
+    uint32_t source;          /* who made it happen: a port, an NVE; 0: not known */
     uint64_t frames, dropped; /* of RELEASE, DISCARD, RELAYED */
     struct ip peer;
     const char *word; /* constant text beside: a state, a reason; or NULL */
@@ -80,7 +82,6 @@ json_t *trace_row_of(const struct trace *t, const struct ctl_reader *r,
     const struct trace_event *ev, const char *program, const char *name,
     const struct ip *self);
 /* The latest event with this ref among the last `among`; NULL: none. */
-const struct trace_event *trace_ref(
-    const struct trace *t, uint32_t ref, uint32_t among);
+const struct trace_event *trace_ref(struct trace *t, uint32_t ref, uint32_t among);
 const char *trace_word(uint8_t what);
 #endif

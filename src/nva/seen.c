@@ -16,6 +16,8 @@ nva_seen(struct nva *n, const struct registry_out *o)
         return;
     struct trace_event *ev =
         trace_rec(n->trace, (enum trace_what)whats[o->type], &o->rec, n->now_us);
+    if (o->type != REG_NOTIFY && o->type != REG_RESERVED)
+        ev->source = o->nve; /* it asked; what others are told of is its doing, too */
     if (o->type == REG_NOTIFY || o->type == REG_GRANT)
         ev->peer = sessions_vtep(n->sessions, o->nve);
     if (o->type == REG_REJECT)

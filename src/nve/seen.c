@@ -15,7 +15,7 @@ nve_seen_request(struct nve *n, const struct tns_request *rq)
     ev->tns = 1;
     ev->op = rq->op;
     ev->id = rq->id;
-    ev->port = rq->port;
+    ev->port = ev->source = rq->port;
     ev->peer = rq->peer_nve;
     ev->word = rq->hold ? "hold" : NULL;
     if (rq->has_epoch) {
@@ -38,7 +38,7 @@ seen_answer(struct nve *n, const struct tns_response *r)
     ev->op = r->op;
     ev->code = r->code;
     ev->id = r->id;
-    ev->port = r->port;
+    ev->port = ev->source = r->port;
     ev->epoch = r->epoch;
     ev->migration_id = r->migration_id;
     ev->word = att_state_str(r->state);
@@ -55,7 +55,7 @@ seen_notice(struct nve *n, const struct tns_notice *o)
     static const char *const types[] = {"dissociated", "moved", "local change"};
     struct trace_event *ev = trace_add(n->trace, TRACE_NOTICE, n->now_us);
     ev->id = o->id;
-    ev->port = o->port;
+    ev->port = ev->source = o->port;
     ev->word = types[o->type];
 }
 
@@ -75,7 +75,7 @@ seen_dp(struct nve *n, const struct dp_op *op)
     struct trace_event *ev;
     if (op->type == DP_FDB_SET && op->u.fdb.kind == FDB_LOCAL) {
         ev = seen_key(n, TRACE_LOCAL, op->u.fdb.vni, &op->u.fdb.mac);
-        ev->port = op->u.fdb.port;
+        ev->port = ev->source = op->u.fdb.port;
         ev->vid = op->u.fdb.vid;
     } else if (op->type == DP_FDB_SET) {
         ev = seen_key(n, op->u.fdb.kind == FDB_RELAY ? TRACE_RELAY : TRACE_REMOTE,

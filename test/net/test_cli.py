@@ -102,6 +102,8 @@ VM_JSON = ('"vsi":"%s","vn":"red","mac":"02:00:00:00:00:0a","ips":["10.0.0.1","f
     ("vn add --name=77 vni=5000", '{"cmd":"vn add","vni":5000,"name":"77"}'),
     ("vn list", '{"cmd":"vn list"}'),
     ("vn del 5000", '{"cmd":"vn del","vni":5000}'),
+    ("mapping clear 5000 52:54:00:00:00:0A",
+     '{"cmd":"mapping clear","vni":5000,"mac":"52:54:00:00:00:0a"}'),
     ("vn del red", '{"cmd":"vn del","name":"red"}'),
     ("show attachments", '{"cmd":"show attachments"}'),
     (f"show attachments --port swp1 vni=5000 --mac=02:00:00:00:00:0A --vsi {UUID.upper()} "
@@ -122,6 +124,9 @@ VM_JSON = ('"vsi":"%s","vn":"red","mac":"02:00:00:00:00:0a","ips":["10.0.0.1","f
     ("show talkers --vni 5000", '{"cmd":"show talkers","vni":5000}'),
     ("show holds", '{"cmd":"show holds"}'),
     ("show reservations --vni 5000", '{"cmd":"show reservations","vni":5000}'),
+    ("show reservations --mac 52:54:00:00:00:01 --owner 10.0.0.1 --target 10.0.0.2",
+     '{"cmd":"show reservations","mac":"52:54:00:00:00:01","owner":"10.0.0.1",'
+     '"target":"10.0.0.2"}'),
     ("show vms", '{"cmd":"show vms"}'),
     ("vm list", '{"cmd":"show vms"}'),
     ("show uplinks", '{"cmd":"show uplinks"}'),
@@ -451,6 +456,8 @@ def test_a_full_disk_is_no_success(fake):
                                       '"suppress"?'),
     ("vn add 5000 red --arp x", '"x" is not a value of --arp; it is one of suppress, flood'),
     ("vn add 5000", "vn add: NAME is missing (globally unique name); see `berth help vn add`"),
+    ("mapping clear", "mapping clear: VNI is missing (identifier of its virtual network); see "
+     "`berth help mapping clear`"),
     ("vn del", "vn del: VNI or NAME is missing; see `berth help vn del`"),
     ("vm suspend 12", '"12" is not a station interface; it is a UUID, an IP, a MAC or '
                       'local:HEX'),

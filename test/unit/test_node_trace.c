@@ -86,12 +86,89 @@ test_found(void **state)
     trace_free(t);
 }
 
+/* What one VM, or one port with many of them, does pushes out nothing of a migration.
+ */
+static void
+test_shares(void **state)
+{
+    (void)state;
+    const uint32_t max = 1024;
+    struct ctl_reader r = {
+        .args = json_pack("{s:[s]}", "keys", "5000/02:00:00:00:00:09")};
+    struct ctl_reader all = {.args = json_object()};
+    for (uint32_t way = 0; way < 4; way++) {
+        struct trace *t = trace_new(max, way);
+        for (uint32_t i = 0; i < max; i++) { /* it is full before */
+            struct trace_event *ev = trace_add(t, TRACE_LOCAL, i);
+            ev->vni = 1;
+            ev->mac = (struct mac){
+                {2, 1, 0, 0, (uint8_t)(i >> 8), (uint8_t)i}
+            };
+        }
+        for (uint32_t i = 0; i < 30; i++) { /* the migration */
+            struct trace_event *ev =
+                trace_add(t, i % 3 ? TRACE_HOLD : TRACE_REQUEST, i);
+            ev->vni = 5000;
+            ev->mac = (struct mac){
+                {2, 0, 0, 0, 0, 9}
+            };
+            ev->source = i % 3 ? 0 : 1;
+        }
+        for (uint32_t i = 0; i < 100 * max; i++) {
+            struct trace_event *ev = trace_add(t, TRACE_REQUEST, i);
+            if (way == 0) { /* one VM */
+                ev->vni = 5000;
+                ev->mac = (struct mac){
+                    {2, 0, 0, 0, 0, 10}
+                };
+            } else if (way == 1) { /* whose VN nobody knows */
+                assert_true(vsiid_parse(uuid, &ev->id));
+            } else { /* a port: VM after VM */
+                ev->vni = 7;
+                ev->mac = (struct mac){
+                    {2, 3, 0, (uint8_t)(i / 3 >> 16), (uint8_t)(i / 3 >> 8),
+                     (uint8_t)(i / 3)}
+                };
+                ev->source = way == 2 || i % 3 == 0 ? 2 : 0;
+            }
+        }
+        r.it = all.it = 0;
+        assert_int_equal(count(t, &r), 30);
+        uint32_t n = count(t, &all);
+        assert_true(n <= max && n > max / 2);
+        trace_free(t);
+    }
+    json_decref(r.args);
+    json_decref(all.args);
+}
+
+/* Many are told of one migration: how it began is remembered. */
+static void
+test_told_many(void **state)
+{
+    (void)state;
+    struct trace *t = trace_new(TRACE_EVENTS, 0);
+    struct mapping_rec rec = {.vni = 5000, .mac = {{2, 0, 0, 0, 0, 9}}, .epoch = 7};
+    trace_rec(t, TRACE_GRANTED, &rec, 0);
+    for (uint32_t i = 0; i < 4000; i++)
+        trace_rec(t, TRACE_TOLD, &rec, 1 + i);
+    struct ctl_reader r = {.args = json_object()};
+    json_t *row = trace_row(t, &r, "berth-nva", "nva", NULL);
+    assert_string_equal(json_string_value(json_object_get(row, "event")), "granted");
+    json_decref(row);
+    assert_true(count(t, &r) > 500);
+    json_decref(r.args);
+    trace_free(t);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_found),
+        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_told_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
