@@ -111,52 +111,50 @@ record_check(struct world *w, struct tab *owners, const struct registry_map_view
         return;
     }
     ((struct owner *)r->val)->listed = 1;
-    for (uint32_t i = 0; i < w->sc->nves; i++) {
-        f = dp_fdb(&w->nves[i], vni, &m->rec.mac);
-        if (i == o->nve) {
-            if (!f || f->kind != FDB_LOCAL || f->port != o->port)
-                sim_fail(w, "P3",
-                    "nve=%u owns vni=%u mac=%s on port=%u, its data plane says %s", i,
-                    vni, mac, o->port,
-                    !f                     ? "nothing"
-                    : f->kind != FDB_LOCAL ? "elsewhere"
-                                           : "another port");
-            continue;
-        }
-        if (f && (f->kind == FDB_LOCAL || f->from != at))
-            sim_fail(w, "P3",
-                "nve=%u: the data plane sends vni=%u mac=%s to nve=%d, the owner is "
-                "nve=%u",
-                i, vni, mac, f->kind == FDB_LOCAL ? (int)i : (int)f->from - 1, at - 1);
-    }
+    f = dp_fdb(&w->nves[o->nve], vni, &m->rec.mac);
+    if (!f || f->kind != FDB_LOCAL || f->port != o->port)
+        sim_fail(w, "P3",
+            "nve=%u owns vni=%u mac=%s on port=%u, its data plane says %s", o->nve, vni,
+            mac, o->port,
+            !f                     ? "nothing"
+            : f->kind != FDB_LOCAL ? "elsewhere"
+                                   : "another port");
+}
+
+/* P3, the other way round: what each data plane says of a VM that is active. */
+static void
+fdb_check(struct world *w, uint32_t nve, const struct tab_row *r, struct tab *owners)
+{
+    const struct dp_fdb *f = r->val;
+    const struct tab_row *at = tab_find(owners, r->key + 1, 10);
+    const struct owner *o = at ? at->val : NULL;
+    bool local = f->kind == FDB_LOCAL;
+    uint8_t pausing[14];
+    uint32_t vni;
+    char mac[MAC_STR];
+    memcpy(pausing, r->key + 1, 10);
+    memcpy(pausing + 10, &nve, 4);
+    memcpy(&vni, r->key + 1, 4);
+    mac_str((const struct mac *)(r->key + 5), mac);
+    if (local && (!o || o->nve != nve) && !tab_find(owners, pausing, 14))
+        sim_fail(w, "P3",
+            "nve=%u: the data plane delivers vni=%u mac=%s locally, nobody is active "
+            "there",
+            nve, vni, mac);
+    if (o && o->listed && o->nve != nve && (local || f->from != o->nve + 1))
+        sim_fail(w, "P3",
+            "nve=%u: the data plane sends vni=%u mac=%s to nve=%d, the owner is nve=%u",
+            nve, vni, mac, local ? (int)nve : (int)f->from - 1, o->nve);
 }
 
 static void
-local_check(struct world *w, struct tab *owners)
+planes_check(struct world *w, struct tab *owners)
 {
-    struct tab_row *r;
-    for (uint32_t i = 0; i < w->sc->nves && !w->failed; i++)
-        for (uint32_t it = 0; (r = tab_each(&w->nves[i].dp, &it));) {
-            const struct dp_fdb *f = r->val;
-            const struct tab_row *o;
-            if (r->key[0] != 'F' || f->kind != FDB_LOCAL)
-                continue;
-            uint8_t pausing[14];
-            memcpy(pausing, r->key + 1, 10);
-            memcpy(pausing + 10, &i, 4);
-            if (tab_find(owners, pausing, 14))
-                continue;
-            o = tab_find(owners, r->key + 1, 10);
-            if (!o || ((const struct owner *)o->val)->nve != i) {
-                uint32_t vni;
-                char text[MAC_STR];
-                memcpy(&vni, r->key + 1, 4);
-                sim_fail(w, "P3",
-                    "nve=%u: the data plane delivers vni=%u mac=%s locally, nobody is "
-                    "active there",
-                    i, vni, mac_str((const struct mac *)(r->key + 5), text));
-            }
-        }
+    const struct tab_row *r;
+    for (uint32_t i = 0; i < w->sc->nves; i++)
+        for (uint32_t it = 0; !w->failed && (r = tab_each(&w->nves[i].dp, &it));)
+            if (r->key[0] == 'F')
+                fdb_check(w, i, r, owners);
 }
 
 void
@@ -186,7 +184,7 @@ props_rest(struct world *w)
                 o->nve, o->port, vni, mac_str((const struct mac *)(r->key + 4), text),
                 (unsigned long long)o->epoch);
     }
-    local_check(w, &owners);
+    planes_check(w, &owners);
     tab_done(&owners);
 }
 
