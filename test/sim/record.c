@@ -5,20 +5,25 @@
 
 /* ---- what an output is, as octets ---- */
 
-uint64_t
-hash_octets(uint64_t h, const void *p, size_t size)
-{
-    const uint8_t *b = p;
-    for (size_t i = 0; i < size; i++)
-        h = (h ^ b[i]) * 0x100000001b3u;
-    return h ^ h >> 29;
-}
-
 static uint64_t
 mix(uint64_t h, uint64_t v)
 {
     h = (h ^ v) * 0x9e3779b97f4a7c15u;
     return h ^ h >> 32;
+}
+
+uint64_t
+hash_octets(uint64_t h, const void *p, size_t size)
+{
+    const uint8_t *b = p;
+    uint64_t word;
+    for (; size >= 8; size -= 8, b += 8) {
+        memcpy(&word, b, 8);
+        h = mix(h, word);
+    }
+    for (word = size + 1; size; size--)
+        word = word << 8 | *b++;
+    return mix(h, word);
 }
 
 uint64_t

@@ -28,12 +28,13 @@
 
 /* ---- tables keyed by octets (tab.c) ---- */
 #define TAB_KEY 40
+#define TAB_VAL 32
 struct tab_row {
     uint8_t key_size, key[TAB_KEY];
-    uint32_t gen;
+    uint32_t gen, val_size;
     uint64_t seq;
-    void *val; /* owned */
-    uint32_t val_size;
+    void *val;                       /* owned; small ones are: */
+    _Alignas(8) uint8_t in[TAB_VAL];
 };
 struct tab {
     struct pool pool;

@@ -25,11 +25,25 @@ tab_init(struct tab *t)
     map_init(&t->map, row_eq, t, 0x5eed);
 }
 
+/* Nobody chooses keys against us. */
+static uint32_t
+hash(const void *key, size_t size)
+{
+    return (uint32_t)(hash_octets(0x5eed, key, size) >> 16);
+}
+
 static uint32_t
 find(const struct tab *t, const void *key, size_t size)
 {
     struct lookup l = {key, size};
-    return map_find(&t->map, map_hash(&t->map, key, size), &l);
+    return map_find(&t->map, hash(key, size), &l);
+}
+
+static void
+val_free(struct tab_row *r)
+{
+    if (r->val != r->in)
+        mem_free(r->val);
 }
 
 struct tab_row *
@@ -49,7 +63,7 @@ tab_put(struct tab *t, const void *key, size_t size, const void *val, uint32_t v
         r = pool_at(&t->pool, h);
         r->key_size = (uint8_t)size;
         memcpy(r->key, key, size);
-        map_add(&t->map, map_hash(&t->map, key, size), h);
+        map_add(&t->map, hash(key, size), h);
         if (h >= t->top) {
             uint32_t top = h * 2 + 64;
             t->live = mem_grow(t->live, top);
@@ -61,8 +75,8 @@ tab_put(struct tab *t, const void *key, size_t size, const void *val, uint32_t v
     }
     r = pool_at(&t->pool, h);
     if (r->val_size != val_size || !r->val) {
-        mem_free(r->val);
-        r->val = val_size ? mem_alloc(val_size) : NULL;
+        val_free(r);
+        r->val = val_size <= TAB_VAL ? r->in : mem_alloc(val_size);
     }
     if (val_size)
         memcpy(r->val, val, val_size);
@@ -79,8 +93,8 @@ tab_del(struct tab *t, const void *key, size_t size)
     if (!h)
         return false;
     r = pool_at(&t->pool, h);
-    map_del(&t->map, map_hash(&t->map, key, size), h);
-    mem_free(r->val);
+    map_del(&t->map, hash(key, size), h);
+    val_free(r);
     t->live[h] = 0;
     t->n--;
     pool_put(&t->pool, h);
@@ -101,7 +115,7 @@ tab_done(struct tab *t)
 {
     struct tab_row *r;
     for (uint32_t it = 0; (r = tab_each(t, &it));)
-        mem_free(r->val);
+        val_free(r);
     map_done(&t->map);
     pool_done(&t->pool);
     mem_free(t->live);
