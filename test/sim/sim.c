@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,8 +17,10 @@
 #define EVENTS_SHOWN 60
 #define SHRINK_RUNS  250
 #define LIMIT_S      120 /* of one run of an ordinary world: it hangs */
+#define PROGRESS_S   2
 
-struct result { /* in memory shared with the child */
+struct result {     /* in memory shared with the child */
+    struct world w; /* the one under way */
     uint64_t seed, done, steps, last_hash;
     uint32_t profile;
     bool failed;
@@ -28,8 +31,9 @@ struct result { /* in memory shared with the child */
 };
 struct options {
     uint64_t first, seeds;
-    uint32_t nves, vms, jobs;
-    const char *replay, *out;
+    uint32_t nves, vms, jobs, replays;
+    char *const *replay;
+    const char *out;
     bool verbose, shrink, stats, coverage, rows, every_row;
     uint32_t profiles; /* bits */
 };
@@ -68,37 +72,39 @@ sink(void *ctx, enum log_level level, const char *module, const char *line)
 static uint64_t
 run(const struct scenario *s, struct result *r, bool trace, bool verbose)
 {
-    struct world w = {0};
+    struct world *w = &r->w;
     uint64_t hash;
-    w.tracing = trace || verbose;
-    w.verbose = verbose;
-    current = &w;
-    if (w.tracing)
+    memset(w, 0, sizeof(*w));
+    w->tracing = trace || verbose;
+    w->verbose = verbose;
+    current = w;
+    if (w->tracing)
         log_set_sink(sink, NULL), log_set_level("*", LOG_INF);
     alarm(s->vms > LARGE ? 0 : LIMIT_S);
-    if (!world_run(&w, s)) {
+    if (!world_run(w, s)) {
         r->failed = true;
-        memcpy(r->property, w.property, sizeof(r->property));
-        memcpy(r->why, w.why, sizeof(r->why));
+        memcpy(r->property, w->property, sizeof(r->property));
+        memcpy(r->why, w->why, sizeof(r->why));
         if (trace && show_events)
-            events_print(&w);
+            events_print(w);
     }
     alarm(0);
-    hash = w.hash;
-    r->steps += w.steps;
-    r->refusals += w.refusals;
-    r->delivered += w.n_delivered;
-    r->forwarded += w.n_forwarded;
-    r->relayed += w.n_relayed;
-    r->held += w.n_held;
-    r->moves += w.n_moves_ok;
+    hash = w->hash;
+    r->steps += w->steps;
+    r->refusals += w->refusals;
+    r->delivered += w->n_delivered;
+    r->forwarded += w->n_forwarded;
+    r->relayed += w->n_relayed;
+    r->held += w->n_held;
+    r->moves += w->n_moves_ok;
     for (unsigned i = 0; i < V_N; i++) {
-        r->counts[i] += w.counts[i];
-        r->oks[i] += w.oks[i];
+        r->counts[i] += w->counts[i];
+        r->oks[i] += w->oks[i];
     }
     log_set_sink(NULL, NULL);
     current = NULL;
-    world_done(&w);
+    world_done(w);
+    memset(w, 0, sizeof(*w));
     cover_add(&r->cover, &coverage);
     memset(&coverage, 0, sizeof(coverage));
     return hash;
@@ -268,6 +274,59 @@ worker_start(const struct options *o, struct result *r, uint64_t first)
     exit(0);
 }
 
+/* ---- progress ---- */
+
+static void
+on_due(int sig)
+{
+    (void)sig; /* ends waitpid */
+}
+
+/* On a terminal one line that changes, else one now and then. The worlds belong to the
+ * children: what is read of them here is for people. */
+static void
+progress(const struct options *o, struct result *const *r)
+{
+    static uint32_t n;
+    uint64_t done = 0, steps = 0;
+    bool terminal = isatty(2);
+    if (!terminal && ++n % 5)
+        return;
+    for (uint32_t j = 0; j < o->jobs; j++) {
+        done += r[j]->done;
+        steps += r[j]->steps + r[j]->w.steps;
+    }
+    fprintf(stderr, "%ssim: %llu of %llu seeds, %.1f million steps",
+        terminal ? "\r" : "", (unsigned long long)done, (unsigned long long)o->seeds,
+        (double)steps / 1e6);
+    if (o->vms > LARGE)
+        fprintf(stderr, ", %s, %.1f s of virtual time",
+            r[0]->w.calm ? "at rest" : "VMs begin and move", (double)r[0]->w.now / 1e6);
+    fputs(terminal ? "\033[K" : "\n", stderr);
+}
+
+static int
+worker_wait(const struct options *o, struct result *const *r, pid_t pid)
+{
+    struct itimerval every =
+                         {
+                             {PROGRESS_S, 0},
+                             {PROGRESS_S, 0}
+    },
+                     never = {0};
+    struct sigaction sa = {.sa_handler = on_due}, was;
+    int status = 0;
+    sigaction(SIGALRM, &sa, &was);
+    setitimer(ITIMER_REAL, &every, NULL);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        progress(o, r);
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &was, NULL);
+    if (isatty(2))
+        fputs("\r\033[K", stderr);
+    return status;
+}
+
 static int
 run_seeds(const struct options *o)
 {
@@ -284,8 +343,7 @@ run_seeds(const struct options *o)
     }
     for (uint32_t j = 0; j < o->jobs; j++)
         for (;;) {
-            int status = 0;
-            waitpid(pids[j], &status, 0);
+            int status = worker_wait(o, r, pids[j]);
             if (status && !r[j]->failed)
                 crashed(r[j], status);
             if (!r[j]->failed)
@@ -331,15 +389,14 @@ run_seeds(const struct options *o)
             (unsigned long long)sum.refusals, (unsigned long long)sum.moves,
             (unsigned long long)sum.forwarded, (unsigned long long)sum.relayed,
             (unsigned long long)sum.held, (unsigned long long)sum.delivered);
-        getrusage(RUSAGE_CHILDREN, &usage);
-        printf("most memory of one process: %ld MB\n", usage.ru_maxrss / 1024);
     }
+    getrusage(RUSAGE_CHILDREN, &usage);
     uint32_t missing = o->coverage ? cover_print(&sum.cover, o->rows) : 0;
     printf("sim: %llu seeds passed, %u failed, first %llu; %.1f s, %.1f seeds/s, %.0f "
-           "steps/s\n",
+           "steps/s, at most %ld MB\n",
         (unsigned long long)sum.done, n_failed, (unsigned long long)o->first, took,
         took > 0 ? (double)sum.done / took : 0.0,
-        took > 0 ? (double)sum.steps / took : 0.0);
+        took > 0 ? (double)sum.steps / took : 0.0, usage.ru_maxrss / 1024);
     return n_failed || (missing && o->every_row) ? 1 : 0;
 }
 
@@ -395,6 +452,8 @@ usage(void)
         "[--every-row]\n"
         "    [--out DIR]                                 many worlds, each from its "
         "seed; every-row: fails when one was not reached\n"
+        "    more than 1000 VMs: one profile (migrate), 50 VMs in a network, of which\n"
+        "    every hundredth moves\n"
         "sim --replay FILE... [--verbose]                worlds written down\n"
         "sim --seeds 1 --first SEED --verbose            one world, every event\n",
         stderr);
@@ -424,10 +483,9 @@ main(int argc, char **argv)
         else if (strcmp(a, "--rows") == 0)
             o.coverage = o.rows = true;
         else if (strcmp(a, "--replay") == 0) {
-            o.replay = v;
-            while (++i < argc && argv[i][0] != '-')
-                bad |= run_file(&o, argv[i]);
-            i--;
+            o.replay = argv + i + 1;
+            while (i + 1 < argc && argv[i + 1][0] != '-')
+                i++, o.replays++;
         } else if (i++, strcmp(a, "--seeds") == 0)
             o.seeds = number(v);
         else if (strcmp(a, "--first") == 0)
@@ -445,6 +503,8 @@ main(int argc, char **argv)
         else
             usage();
     }
+    for (uint32_t i = 0; i < o.replays; i++)
+        bad |= run_file(&o, o.replay[i]);
     if (o.replay)
         return bad;
     if (o.vms > LARGE)

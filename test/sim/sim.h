@@ -33,7 +33,7 @@ struct tab_row {
     uint8_t key_size, key[TAB_KEY];
     uint32_t gen, val_size;
     uint64_t seq;
-    void *val;                       /* owned; small ones are: */
+    void *val; /* owned; small ones are: */
     _Alignas(8) uint8_t in[TAB_VAL];
 };
 struct tab {

@@ -22,6 +22,7 @@ struct maker {
     struct rng rng;
     uint32_t *place; /* server + 1 per VM */
     uint32_t cap, n_servers;
+    uint64_t authority_us; /* when it may fail again */
 };
 
 static void
@@ -152,7 +153,11 @@ move_fault(struct maker *m, uint64_t at, uint32_t from, uint32_t to)
         add(m, at, V_CRASH_NVE, nve, down);
         break;
     case 2:
+        if (at < m->authority_us)
+            break;
         add(m, at, V_CRASH_NVA, 0, down);
+        if (m->s->vms > LARGE) /* however many move, there is one: it recovers */
+            m->authority_us = at + 6 * SEC;
         break;
     case 3:
         add(m, at, V_CRASH_TES, server, down);
@@ -176,8 +181,8 @@ static void
 make_moves(struct maker *m)
 {
     struct scenario *s = m->s;
-    uint32_t moves = s->vms > LARGE ? s->vms / 50 : 20;
-    uint64_t begin = 2500 * MS, first = s->vms > LARGE ? 30 * SEC : 5 * SEC,
+    uint32_t moves = s->vms > LARGE ? s->vms / 100 : 20;
+    uint64_t begin = 2500 * MS, first = s->vms > LARGE ? 15 * SEC : 5 * SEC,
              span = (uint64_t)s->chaos_s * SEC - first - 2 * SEC;
     for (uint32_t vm = 0; vm < s->vms; vm++) {
         uint32_t to = (uint32_t)rnd(&m->rng, m->n_servers);
@@ -218,7 +223,7 @@ make_migrate(struct maker *m, uint32_t nves, uint32_t vms)
         s->vns = vms / 50;
         s->ports = 4;
         s->rka = 22;
-        s->chaos_s = 50;
+        s->chaos_s = 25;
     }
     if (!s->strict) {
         if (rnd(&m->rng, 4)) {
