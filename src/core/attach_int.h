@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside of attach: its objects and what its files call of each other. attach.c keeps
  * attachments; attach_request.c and attach_event.c go through their table; attach_entry.c
- * stages, installs and releases entries and keeps the VAPs; attach_txn.c carries a request
- * through its pending set; attach_learn.c holds what wildcard VSIs teach (K2);
- * attach_restore.c the journal and the walks. Pools never move their objects; a handle is looked up again after anything that
- * may free it. */
+ * stages, installs and releases entries and keeps the VAPs; attach_reg.c speaks of them to
+ * the authority; attach_txn.c carries a request through its pending set; attach_learn.c
+ * holds what wildcard VSIs teach (K2); attach_restore.c the journal and the walks. Pools
+ * never move their objects; a handle is looked up again after anything that may free it. */
 #ifndef BERTH_CORE_ATTACH_INT_H
 #define BERTH_CORE_ATTACH_INT_H
 #include "core/attach.h"
@@ -171,18 +171,21 @@ void entry_end(struct edge *e, uint32_t h, bool tomb, uint32_t txn);
 enum mapping_verdict entry_claim(struct edge *e, uint32_t h, uint64_t epoch,
     uint64_t migration_id, uint32_t txn);
 bool entry_resident(const struct edge *e, uint32_t h);       /* mapping says: here, this one */
+/* Tells mapping what the state of its attachment means for frames to the VM. */
+void entry_move(struct edge *e, uint32_t h);
+void entry_claims(struct edge *e, uint32_t h);               /* began to claim, or was answered */
+void vap_say(struct edge *e, struct vap *v, uint8_t kind, uint32_t ref);
+uint32_t vap_find(const struct edge *e, uint32_t port, uint16_t vid);
+
+/* attach_reg.c: the authority */
 void entry_unsay(struct edge *e, uint32_t h);                /* registrations under way are void */
 void entry_withdraw(struct edge *e, uint32_t h, bool tomb);
 void entry_tomb_end(struct edge *e, uint32_t h);
 void entry_tomb_stays(struct edge *e, uint32_t h);           /* nobody is to come: what is owed */
 void entry_reserve(struct edge *e, uint32_t h, uint64_t known, uint64_t migration_id);
 void entry_unreserve(struct edge *e, uint32_t h);            /* its VM does not come: others are told */
-/* Tells mapping what the state of its attachment means for frames to the VM. */
-void entry_move(struct edge *e, uint32_t h);
-void entry_claims(struct edge *e, uint32_t h);               /* began to claim, or was answered */
 void entry_publish(struct edge *e, uint32_t h, bool refresh);
-void vap_say(struct edge *e, struct vap *v, uint8_t kind, uint32_t ref);
-uint32_t vap_find(const struct edge *e, uint32_t port, uint16_t vid);
+void entry_ask(struct edge *e, uint32_t h);                  /* who owns it now */
 
 /* attach_stage.c: what a request asks for, checked; FAIL leaves nothing behind. */
 enum stage { STAGE_OK, STAGE_WAIT, STAGE_FAIL };
@@ -205,6 +208,7 @@ void txn_done(struct edge *e, uint32_t txn);                 /* ok: answers, now
 /* What a claim of h that the data plane does not have yet stands over; else NULL (E7). */
 const struct held *txn_before(const struct edge *e, uint32_t h);
 bool txn_waits_remote(const struct edge *e, uint32_t txn);
+bool txn_reserves(const struct edge *e, uint32_t txn);       /* an Immigrate(pre); txn may be 0 */
 void txn_remote_end(struct edge *e, uint32_t txn);           /* answers as things stand */
 
 /* attach.c */

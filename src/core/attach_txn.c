@@ -31,6 +31,12 @@ list_of(const struct edge *e, const struct txn *x)
     return x->replace ? x->staged : att_at(e, x->att)->entries;
 }
 
+bool
+txn_reserves(const struct edge *e, uint32_t txn)
+{
+    return txn && plans[txn_at(e, txn)->action].reserve;
+}
+
 static void
 fail_with(struct txn *x, int status)
 {
@@ -211,15 +217,6 @@ undo_event(uint8_t from)
     return ATT_EV_UNDO_NULL;
 }
 
-static void
-ask(struct edge *e, uint32_t vni, const struct mac *mac)
-{
-    struct edge_out *o = edge_emit(e, EDGE_QUERY);
-    o->u.query.vni = vni;
-    o->u.query.mac = *mac;
-    edge_count(e, EDGEC_QUERIES);
-}
-
 /* A number that was refused does not stay with what it was claimed over: that has its
  * own again. Asking for another instead would be a claim that nobody made (K3). */
 static bool
@@ -262,7 +259,7 @@ give_back(struct edge *e, const struct txn *x, uint32_t h)
     }
     if (!(n->flags & ENTRY_TOOK) || !e->session_up)
         return;
-    ask(e, n->vni, &n->mac);
+    entry_ask(e, h);
 }
 
 static void
@@ -673,172 +670,4 @@ attach_done(struct edge *e, const struct ticket *t, int status)
     }
     commit(e, t->ref);
     txn_done(e, t->ref);
-}
-
-/* ---- what the authority says ---- */
-
-static bool
-is_final(int status)
-{
-    return status == -ESTALE || status == -EEXIST || status == -EACCES ||
-           status == -ENOENT || status == -ENOSPC || status == -EADDRINUSE;
-}
-
-/* A later claim of the same VSI at another port here waits for a number of its own. */
-static bool
-overtaken(const struct edge *e, uint32_t h)
-{
-    const struct entry *n = entry_at(e, h);
-    uint32_t holder = 0;
-    mapping_find(e, n->vni, &n->mac, NULL, NULL, &holder);
-    return holder && holder != h && entry_at(e, holder)->flags & ENTRY_WANT;
-}
-
-/* The authority may have granted us more than we heard of: to an earlier claim here, or
- * before a crash. */
-static bool
-behind(const struct edge *e, uint32_t h, uint64_t epoch)
-{
-    const struct entry *n = entry_at(e, h);
-    return entry_resident(e, h) && mapping_epoch(e, n->vni, &n->mac) < epoch;
-}
-
-/* The answer is to what stood before: the claim is still to ask for its number. */
-static bool
-said_again(const struct edge *e, uint32_t h)
-{
-    const struct held *was = txn_before(e, h);
-    return was && !was->want;
-}
-
-/* Every number granted is kept, and told to the journal where no answer waits for it.
- */
-static void
-granted(struct edge *e, uint32_t h, bool claimed, uint64_t epoch, uint64_t migration_id)
-{
-    struct entry *n = entry_at(e, h);
-    bool again = said_again(e, h);
-    bool asked =
-        !again && (n->flags & ENTRY_WANT || (claimed && !entry_resident(e, h)));
-    bool want = asked && epoch && !overtaken(e, h);
-    if (!again)
-        n->unheard = 0;
-    if (epoch && !again)
-        n->flags &= (uint16_t)~ENTRY_WANT;
-    bool back = want && !entry_resident(e, h);
-    if (want || behind(e, h, epoch))
-        entry_claim(e, h, epoch, migration_id, 0);
-    n->flags |= ENTRY_PUBLISHED;
-    /* Another NVE was heard of in between. What it knew of addresses stands with us by
-     * now, but not in what we asked for (K1). */
-    if (back && n->n_ips == 0 && entry_resident(e, h))
-        entry_publish(e, h, true);
-    struct att *a = att_at(e, n->att);
-    if (epoch > a->epoch && !(n->flags & ENTRY_LEARNED)) {
-        a->epoch = epoch;
-        a->migration_id = migration_id;
-    }
-}
-
-void
-attach_registered(struct edge *e, const struct ticket *t, uint64_t epoch,
-    uint64_t migration_id, int status)
-{
-    uint32_t h = t->ref;
-    struct entry *n = entry_at(e, h);
-    uint32_t att = n->att, txn = att_at(e, att)->txn;
-    bool late =
-        t->kind == TICKET_RESERVE && !(txn && plans[txn_at(e, txn)->action].reserve);
-    bool claimed = t->id == n->claim;
-    late |=
-        claimed && !(n->flags & ENTRY_WANT); /* a number from elsewhere came since */
-    bool waited = n->flags & ENTRY_WAITED && !late;
-    if (t->kind == TICKET_RESERVE) {
-        n->resv = 0;
-        const struct att *had = att_at(e, att); /* said again, it is what we knew */
-        bool news = !(had->flags & ATT_GRANTED) || epoch > had->epoch;
-        n->unsure =
-            late && status == 0 && news && epoch > mapping_epoch(e, n->vni, &n->mac);
-    } else {
-        if (claimed)
-            n->claim = 0;
-        else
-            n->reg = 0;
-        if (n->resv == 0 && n->flags & ENTRY_WANT && status == 0 && !said_again(e, h))
-            n->unsure = 0; /* what is granted now is above it */
-    }
-    if (!late)
-        n->flags &= (uint16_t)~ENTRY_WAITED;
-    if (status == 0 && t->kind == TICKET_REGISTER) {
-        granted(e, h, claimed, epoch, migration_id);
-    } else if (status == 0) {
-        struct att *a = att_at(e, att);
-        if (epoch >= a->epoch) {
-            a->epoch = epoch;
-            a->migration_id = migration_id;
-        }
-    } else if (n->flags & ENTRY_LEARNED) {
-        learn_drop(e, h);
-        return;
-    } else if (t->kind == TICKET_REGISTER && !(claimed && late) &&
-               (!is_final(status) || !waited)) {
-        /* Nobody waits for the answer any more, and somebody else owns it: what is
-         * known of the newer owner is asked for, and ends ours when it comes (E3). */
-        if (status ==
-            -EEXIST) /* another migration's number: its owner is the newer one */
-            mapping_local_back(
-                e, n->vni, &n->mac, h, mapping_epoch(e, n->vni, &n->mac) - 1, 0);
-        if (status == -ESTALE || status == -EADDRINUSE || status == -EEXIST)
-            ask(e, n->vni, &n->mac);
-        timers_set(&e->timers, &n->timer, e->now_us + edge_set(e, SET_RETRY_US),
-            TIMER_ENTRY, h);
-    }
-    entry_claims(e, h);
-    if (waited) {
-        struct txn *x = txn_at(e, txn);
-        if (is_final(status)) {
-            if (x->reg_status == 0)
-                x->reg_status = status;
-        } else if (status) {
-            n->flags |=
-                ENTRY_WAITED; /* T_publish decides; it is tried again meanwhile */
-            return;
-        }
-        x->n_reg--;
-        txn_advance(e, txn);
-        return;
-    }
-    if (t->kind != TICKET_REGISTER || (txn && !txn_waits_remote(e, txn)))
-        return;
-    if (status == 0)
-        att_journal(e, att, 0);
-    att_settle(e, att);
-}
-
-/* In answer to a claim or a reservation only another VSI can be in the way (K18); else
- * two migrations have one epoch (K4). */
-void
-attach_conflict(struct edge *e, const struct ticket *t, const struct ip *holder)
-{
-    const struct entry *n = entry_at(e, t->ref);
-    if (n->flags & ENTRY_LEARNED) {
-        ask(e, n->vni, &n->mac);
-        learn_refused(e, t->ref, holder);
-        return;
-    }
-    if (t->kind == TICKET_REGISTER && t->id != n->claim) {
-        attach_registered(e, t, 0, 0, -EEXIST);
-        return;
-    }
-    if (n->flags & ENTRY_WAITED) {
-        struct txn *x = txn_at(e, att_at(e, n->att)->txn);
-        x->holder = *holder;
-        x->taken = t->ref;
-    } else {
-        char mac[MAC_STR], ip[IP_STR];
-        edge_count(e, EDGEC_CONFLICTS);
-        log_warn("attach", "vni=%u mac=%s not published: another VSI's, at NVE %s",
-            n->vni, mac_str(&n->mac, mac), ip_str(holder, ip));
-    }
-    attach_registered(e, t, 0, 0, -EADDRINUSE);
 }
