@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hot migration at the edge: the orders of requirements 4.1 with the fate of frames
- * that column B allows, single-phase senders, roll back at every step, and the faults
- * of 4.2 that an NVE answers for. Four real edges, a plain authority: move_rig.h. */
+/* Hot migration at the edge: single-phase senders, roll back at every step, and the
+ * faults of 4.2 that an NVE answers for. The orders of 4.1 are test_orders.c. Four real
+ * edges, a plain authority: move_rig.h. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,120 +9,6 @@
 #include <cmocka.h>
 
 #include "move_rig.h"
-
-/* ---- the twelve legal orders (4.1) ---- */
-
-/* p pause, s start, l old NVE told, m new NVE told. What may happen to a frame sent in
- * each interval: D to S, R relayed, B waits and comes, x lost. A capital l or m in our
- * reading is two messages, prepare and commit around the pause, pre and asso before the
- * start. */
-static const struct {
-    const char *order, *fate;
-} orders[] = {
-    {"pslm", "DxxBR"},
-    {"psml", "DxxxR"},
-    {"plsm", "DxBBR"},
-    {"plms", "DxBBR"},
-    {"pmsl", "DxxxR"},
-    {"pmls", "DxxBR"},
-    {"lpsm", "DDBBR"},
-    {"lpms", "DDBBR"},
-    {"lmps", "DDDBR"},
-    {"mpsl", "DDxxR"},
-    {"mpls", "DDxBR"},
-    {"mlps", "DDDBR"},
-};
-
-struct walk {
-    struct rig *g;
-    bool paused, started, l_early, m_early, hold;
-};
-
-static void
-step(struct walk *w, char event)
-{
-    struct rig *g = w->g;
-    struct tns_request rq = {.hold = w->hold};
-    switch (event) {
-    case 'p':
-        if (w->l_early &&
-            w->hold) /* said right before, frames from the VM still pass */
-            assert_int_equal(rig_ask(g, L, 1, TNS_EMIGRATE_PREPARE, &rq), TNS_OK);
-        rig_pause(g);
-        if (w->l_early)
-            RIG_OK(g, L, 1, TNS_SUSPEND);
-        w->paused = true;
-        break;
-    case 's':
-        if (w->m_early) {
-            rig_port_opens(g, M, 1);
-            RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
-        }
-        rig_start(g, M, 1);
-        w->started = true;
-        break;
-    case 'l':
-        w->l_early = !w->paused;
-        rig_ask(g, L, 1, w->paused ? TNS_EMIGRATE_COMMIT : TNS_EMIGRATE_PREPARE, NULL);
-        break;
-    case 'm':
-        w->m_early = !w->started;
-        RIG_OK(g, M, 1, w->started ? TNS_IMMIGRATE_ASSO : TNS_IMMIGRATE_PRE);
-        break;
-    default:
-        fail();
-    }
-}
-
-static void
-walk(unsigned o, bool deaf, bool hold)
-{
-    struct walk w = {.g = rig_new(), .hold = hold};
-    struct rig *g = w.g;
-    uint16_t sent[5][2], last = 0;
-    g->n[R].deaf = 1; /* R is not yet updated */
-    for (int i = 0; i < 5; i++) {
-        if (i)
-            step(&w, orders[o].order[i - 1]);
-        if (deaf && i == 4) /* what L was not told comes now */
-            g->n[L].deaf = 0;
-        else
-            g->n[L].deaf = deaf;
-        rig_run(g);
-        sent[i][0] = rig_send(g, R);
-        sent[i][1] = rig_send(g, R);
-    }
-    RIG_OK(g, L, 1, TNS_TERMINATE);
-    for (int i = 0; i < 5; i++)
-        for (int k = 0; k < 2; k++)
-            if (orders[o].fate[i] != 'x' && !rig_got(g, sent[i][k]))
-                fail_msg("order %s%s%s: frame of interval %d is lost; %s",
-                    orders[o].order, deaf ? ", late update" : "", hold ? ", hold" : "",
-                    i, g->ops);
-    for (uint32_t i = 0; i < g->n_got; i++) { /* in order, none twice */
-        assert_true(g->got[i] > last);
-        last = g->got[i];
-    }
-    if (hold && w.l_early && w.m_early)
-        assert_int_equal(g->n_got, 10);
-    for (int i = 0; i < RIG_EDGES; i++)
-        assert_int_equal(g->n[i].n_hold, 0);
-    assert_true(g->hops_max <= 1);
-    assert_int_equal(rig_state(g, M, 1), ATT_ASSOC);
-    g->n[R].deaf = 0;
-    rig_run(g);
-    assert_true(rig_got(g, rig_send(g, R)));
-    rig_free(g);
-}
-
-static void
-test_orders_4_1(void **state)
-{
-    (void)state;
-    for (unsigned o = 0; o < sizeof orders / sizeof *orders; o++)
-        for (int k = 0; k < 4; k++)
-            walk(o, k & 1, k & 2);
-}
 
 /* A comes after B among the operations. */
 static void
@@ -1111,7 +997,6 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_orders_4_1),
         cmocka_unit_test(test_single_phase_senders),
         cmocka_unit_test(test_terminate_without_owner_F20),
         cmocka_unit_test(test_terminate_with_target_F20),
