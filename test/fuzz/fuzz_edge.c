@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sequences of events for the whole domain of an NVE, drawn from the input octets:
- * requests of every kind with contents of every kind, completions in any order, foreign
- * mappings, data plane events, damaged journal records, time. The invariants of
+ * requests of every kind with contents of every kind, completions and refusals in any
+ * order, foreign mappings, the authority's words, virtual networks and ports that go
+ * and come, data plane events, damaged journal records, time. The invariants of
  * edge_env.h hold at every step; in the end each request has been answered once. */
 #include "../unit/edge_env.h"
 
@@ -43,6 +44,8 @@ draw_request(struct env *v, struct rd *r)
         .suspended = how >> 1 & 1,
         .has_epoch = how >> 2 & 1,
         .berth_station = how >> 3 & 1,
+        .hold = how >> 1 & 1,
+        .confirm = how >> 3 & 1,
         .entries = n,
         .n_entries = how >> 4};
     if (how == 0xff)
@@ -52,6 +55,8 @@ draw_request(struct env *v, struct rd *r)
     rq.profile.type_id = 498 + rd_u8(r) % 4;
     rq.profile.version = 1;
     rq.idle_us = rd_u8(r) * UINT64_C(100000);
+    if (how & 1)
+        rq.peer_nve = ip_v4(0x0a000000 + rd_u8(r) % 4);
     memset(n, 0, sizeof n);
     for (uint16_t i = 0; i < rq.n_entries; i++)
         draw_entry(r, &n[i]);
@@ -108,11 +113,96 @@ draw_event(struct env *v, struct rd *r)
     edge_dp_event(v->e, &ev, v->now);
 }
 
+/* Numbers reserved by others, or void again; redirects; questions; far ends. */
+static void
+draw_word(struct env *v, struct rd *r)
+{
+    uint8_t what = rd_u8(r);
+    struct mapping_rec rec = {.vni = rd_u8(r) % 20,
+        .mac = env_mac(rd_u8(r) % 40),
+        .owner = ip_v4(0x0a000000 + rd_u8(r) % 4),
+        .epoch = rd_u8(r),
+        .migration_id = rd_u8(r) % 3};
+    struct ip ip = ip_v4(0x0a000000 + rd_u8(r));
+    struct mapping_rec found;
+    switch (what % 8) {
+    case 0:
+    case 1:
+    case 2:
+        if (what & 8)
+            rec.owner = (struct ip){{0}};
+        edge_reserved(v->e, &rec, v->now);
+        break;
+    case 3:
+    case 4:
+        edge_smr(v->e, rec.vni, &rec.mac, &rec.owner, v->now);
+        break;
+    case 5:
+        edge_who_has(v->e, rec.vni, &ip, v->now);
+        break;
+    case 6:
+        edge_confirmed(v->e, rec.vni, &rec.mac, rec.epoch, v->now);
+        break;
+    default:
+        edge_answer_query(
+            v->e, rec.vni, what & 8 ? &rec.mac : NULL, what & 8 ? NULL : &ip, &found);
+        break;
+    }
+}
+
+/* The authority refuses what is asked of it, or answers what nobody has asked. */
+static void
+draw_refusal(struct env *v, struct rd *r)
+{
+    static const int why[] = {-ESTALE, -EEXIST, -EACCES, -ENOENT, -ENOSPC, -EAGAIN};
+    uint8_t what = rd_u8(r);
+    struct ip holder = ip_v4(0x0a000000 + rd_u8(r) % 4);
+    uint32_t i = 0, id;
+    while (i < v->n_pending && v->pending[i].type != EDGE_REGISTER &&
+           v->pending[i].type != EDGE_RESERVE)
+        i++;
+    id = i < v->n_pending ? v->pending[i].id : rd_u32(r);
+    if (i < v->n_pending)
+        ENV_DEL(v->pending, v->n_pending, i);
+    if (what & 1)
+        edge_conflict(v->e, id, &holder, v->now);
+    else
+        edge_registered(v->e, id, rd_u8(r), rd_u8(r) % 3, why[what / 2 % 6], v->now);
+}
+
+/* Virtual networks that are deleted or changed, and ports that go and come. */
+static void
+draw_surroundings(struct env *v, struct rd *r)
+{
+    uint8_t what = rd_u8(r), n = rd_u8(r);
+    struct vn_rec asked = {.vni = n % 20}, vn;
+    struct edge_port_conf port = {.name = "again", .domain = 1 + n / 16};
+    switch (what % 4) {
+    case 0:
+        env_vn_rec(&asked, &vn);
+        vn.deleted = what >> 2 & 1;
+        vn.pull = what >> 3 & 1;
+        vn.arp = what >> 4 & 3;
+        edge_vn(v->e, &vn, 0, v->now);
+        break;
+    case 1:
+        edge_port_gone(v->e, n % 6, v->now);
+        break;
+    case 2:
+        edge_port_add(v->e, n % 6, &port, v->now);
+        break;
+    default:
+        edge_vn_by_vid(v->e, n % 6, what, n % 20);
+        edge_vn_by_profile(v->e, 498 + n % 4, 1, what % 20);
+        break;
+    }
+}
+
 static void
 step(struct env *v, struct rd *r)
 {
     uint8_t n;
-    switch (rd_u8(r) % 16) {
+    switch (rd_u8(r) % 24) {
     case 0:
         env_tick(v, rd_u32(r) % 1000000);
         break;
@@ -147,11 +237,36 @@ step(struct env *v, struct rd *r)
             env_complete(v, i);
         }
         break;
+    case 12:
+    case 13:
+        draw_word(v, r);
+        break;
+    case 14:
+        draw_refusal(v, r);
+        break;
+    case 15:
+        draw_surroundings(v, r);
+        break;
     default:
         draw_request(v, r);
         break;
     }
     env_pull(v);
+}
+
+/* What people look at can be walked at any time. */
+static void
+look(struct env *v)
+{
+    struct edge_att_view a;
+    struct edge_map_view m;
+    struct vn_rec vn;
+    for (uint32_t it = 0; edge_each_attachment(v->e, &it, &a, v->now);)
+        ENV_CHECK(edge_has(v->e, a.port, &a.id) == (a.state != ATT_TERM));
+    for (uint32_t it = 0; edge_each_mapping(v->e, &it, &m);)
+        ENV_CHECK(m.rec.vni);
+    for (uint32_t it = 0; edge_each_vn(v->e, &it, &vn);)
+        ENV_CHECK(edge_vn_get(v->e, vn.vni, &vn));
 }
 
 /* A journal of whatever is in the input. */
@@ -177,6 +292,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         restore(v, &r);
     while (rd_left(&r))
         step(v, &r);
+    look(v);
     for (uint32_t i = 0; i < v->n_pending; i++)
         v->pending[i].fail = 0;
     for (int i = 0; i < 3; i++) {

@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { N = 4 };
+enum { N = 4, CLAIMS = 1000000 }; /* ids of claims are above */
 static struct registry *r;
 static uint64_t now, seqs[N + 8], granted[4][16];
 static uint32_t nves[N];
@@ -33,7 +33,7 @@ drain(uint32_t most)
             break;
         case REG_GRANT:
         case REG_REGISTERED:
-            if (o.ref == 2) { /* a fresh claim */
+            if (o.ref == 2 && o.rec.migration_id > CLAIMS) { /* not overtaken */
                 uint64_t *g = &granted[o.rec.vni & 3][o.rec.mac.b[5] & 15];
                 assert(o.rec.epoch > *g);
                 *g = o.rec.epoch;
@@ -50,6 +50,56 @@ drain(uint32_t most)
         case REG_RESERVED:
             break;
         }
+    }
+}
+
+/* What people look at can be walked at any time. */
+static void
+look(const struct ip *vtep, uint32_t vni)
+{
+    struct registry_nve_view n;
+    struct registry_resv_view v;
+    struct registry_talk_view t;
+    const struct vn_rec *vn;
+    uint32_t maps, members, nve = registry_nve_of(r, vtep), up = 0;
+    for (uint32_t it = 0; registry_each_nve(r, &it, &n);)
+        up += n.up && n.number == nve;
+    assert(up == (nve != 0));
+    for (uint32_t it = 0; registry_each_reservation(r, &it, &v);)
+        assert(v.epoch);
+    for (uint32_t it = 0; registry_each_talk(r, &it, &t);)
+        assert(t.count);
+    for (uint32_t it = 0; (vn = registry_each_vn(r, &it));)
+        assert(vn == registry_vn(r, vn->vni, NULL));
+    registry_vn_count(r, vni, &maps, &members);
+    assert(maps <= registry_count(r));
+}
+
+/* Rows of a store, as a start finds them. */
+static void
+load(const uint8_t *d)
+{
+    struct mapping_rec m = {.vni = 5000 + d[1] % 4,
+        .owner = ip_v4(0x0a000000 + 1 + d[2] % 5),
+        .epoch = 1 + d[3], /* a row of epoch 0 is one that is deleted */
+        .migration_id = d[4]};
+    struct vn_rec vn = {.vni = m.vni, .name = "v0"};
+    m.mac.b[0] = 2;
+    m.mac.b[5] = d[5] % 16;
+    vn.name[1] = (char)('0' + d[6] % 5);
+    switch (d[0] % 4) {
+    case 0:
+        registry_load_vn(r, &vn);
+        break;
+    case 1:
+        registry_load_epoch(r, d[6] ? m.vni : 0, &m.mac, m.epoch, m.migration_id, now);
+        break;
+    case 2:
+        registry_load_reservation(r, &m, now);
+        break;
+    case 3:
+        registry_load_nve(r, d[6] & 1 ? "n1" : "n9");
+        break;
     }
 }
 
@@ -76,7 +126,7 @@ step(const uint8_t *d)
     struct mapping_rec found;
     snprintf(name, sizeof name, "v%u", d[5] % 5);
     strcpy(vn.name, name);
-    switch (d[0] % 20) {
+    switch (d[0] % 21) {
     case 0:
         drain(UINT32_MAX); /* what was said to the session before is said */
         snprintf(name, sizeof name, "n%u", i);
@@ -104,8 +154,8 @@ step(const uint8_t *d)
         registry_register(r, nve, 2, &m, true, false, now);
         break;
     case 7:
-        m.migration_id = ++ids;
-        registry_reserve(r, nve, 2, &m, now);
+        m.migration_id = ++ids; /* EPOCH_RESERVED asks for no new number */
+        registry_reserve(r, nve, d[4] == 255 ? 1 : 2, &m, now);
         break;
     case 8:
         registry_withdraw(r, nve, d[6] & 1, &m, now);
@@ -144,6 +194,10 @@ step(const uint8_t *d)
         registry_talk(r, m.vni, &vtep, ip, ip, &m.mac, now);
         registry_vn_lookup(r, nve, d[6], d[5], name);
         break;
+    case 20:
+        registry_watch(r, nve, m.vni, now);
+        look(&vtep, m.vni);
+        break;
     }
     now += (uint64_t)d[7] * d[7] * 1000;
     registry_tick(r, now);
@@ -170,11 +224,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     now = 1000;
     memset(seqs, 0, sizeof seqs);
     memset(nves, 0, sizeof nves);
-    ids = 1000;
+    ids = CLAIMS;
     memset(granted, 0, sizeof granted);
     r = registry_new(&conf, now);
     if (size && data[0] & 1)
         registry_load_nve(r, "n1");
+    for (; size >= 8 && data[0] & 128; data += 8, size -= 8)
+        load(data);
     registry_loaded(r, now);
     for (; size >= 8; data += 8, size -= 8)
         step(data);
