@@ -23,7 +23,7 @@
 enum reg_sub { REG_SUB_NOT, REG_SUB_ALL, REG_SUB_MEMBERS };
 #define REG_KEY_SUBS    64               /* subscribers of one pulled key */
 #define REG_ASKED_N     1024             /* WHO_HAS questions remembered */
-#define REG_SAID_N      16384            /* by hash of a key: a collision ends a claim early */
+#define REG_SAID_N      16384            /* by handle of a key: a collision ends a claim early */
 #define REG_QUANTUM     64               /* outputs of one NVE before the next one's turn */
 
 #define REG_RESV_KEY    8                /* NVEs that reserve one key at a time */
@@ -110,6 +110,9 @@ struct reg_wait {
     struct mac mac;
     uint64_t epoch, change, stamp;
 };
+struct reg_said {                        /* the last one of a key: by whom, which of all */
+    uint32_t ent, nve, n;
+};
 struct reg_claim {                       /* waits for the end of recovery or for numbers */
     uint32_t nve;
     uint8_t gen, reserve;
@@ -151,7 +154,8 @@ struct registry {
     uint64_t leap_from, leap_us;         /* next_epoch when this hour began */
     bool loaded, recovering;
     struct reg_asked asked[REG_ASKED_N];
-    uint32_t said[REG_SAID_N], n_said;   /* registrations by number while claims wait */
+    struct reg_said said[REG_SAID_N];    /* registrations by number while claims wait */
+    uint32_t n_said;
     uint64_t who_has_us;                 /* when the budget of WHO_HAS is full again */
     uint64_t counters[REGC_N];
 };

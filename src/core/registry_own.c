@@ -532,16 +532,6 @@ takes_unasked(const struct registry *r, uint32_t nve, const struct mapping_rec *
            !(resv && reg_resv(r, resv)->epoch == rec->epoch);
 }
 
-/* The last registration by number of a key, among those made while claims wait. */
-static uint32_t *
-said_at(struct registry *r, const struct mapping_rec *rec)
-{
-    uint8_t k[10];
-    memcpy(k, &rec->vni, 4);
-    memcpy(k + 4, rec->mac.b, 6);
-    return &r->said[map_hash(&r->by_resv, k, sizeof k) % REG_SAID_N];
-}
-
 /* Since it began to wait, the NVE registered the key with a number from elsewhere: a
  * later claim of its own, which is told of here, too. */
 static bool
@@ -549,8 +539,9 @@ claim_overtaken(struct registry *r, const struct reg_claim *c)
 {
     uint32_t h = keytab_find(&r->keys, c->rec.vni, &c->rec.mac);
     const struct reg_ent *en = h ? reg_ent(r, h) : NULL;
+    const struct reg_said *said = &r->said[h % REG_SAID_N];
     if (c->reserve || !en || !(en->flags & ENT_LIVE) || en->nve != c->nve ||
-        *said_at(r, &c->rec) <= c->said)
+        said->n <= c->said || (said->ent == h && said->nve != c->nve))
         return false;
     struct mapping_rec now;
     reg_rec(r, h, &now);
@@ -653,9 +644,10 @@ registry_register(struct registry *r, uint32_t nve, uint64_t ref,
     else if (claims)
         claim(r, nve, ref, rec, false);
     else {
-        if (r->claims.n)
-            *said_at(r, rec) = ++r->n_said;
         register_now(r, nve, ref, rec);
+        uint32_t h = r->claims.n ? keytab_find(&r->keys, rec->vni, &rec->mac) : 0;
+        if (h)
+            r->said[h % REG_SAID_N] = (struct reg_said){h, nve, ++r->n_said};
         reg_damp_moved(r, old, rec);
     }
 }

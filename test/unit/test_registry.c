@@ -294,6 +294,32 @@ test_recovery(void **state)
     assert_int_equal(n_answers, 512); /* max_waiting */
 }
 
+/* Two claims of one NVE wait, and another NVE comes with a number: each has its own. */
+static void
+test_claims_wait_apart(void **state)
+{
+    (void)state;
+    struct mapping_rec rec = rec_n(0, 1, 0), other = rec_n(0, 1, 9);
+    restart();
+    up(1);
+    up(2);
+    for (uint32_t i = 0; i < 2; i++) {
+        rec.migration_id = 100 + i;
+        registry_register(R, S[1].nve, 50 + i, &rec, true, false, now);
+    }
+    registry_register(R, S[2].nve, 52, &other, false, false, now);
+    tick(11000000);
+    assert_int_equal(n_answers, 3);
+    assert_int_equal(answers[0].ref, 52);
+    assert_int_equal(answers[0].rec.epoch, 9);
+    for (uint32_t i = 1; i < 3; i++) {
+        assert_int_equal(answers[i].ref, 49 + i);
+        assert_int_equal(answers[i].type, REG_REGISTERED);
+        assert_int_equal(answers[i].rec.migration_id, 99 + i);
+        assert_true(answers[i].rec.epoch > answers[i - 1].rec.epoch);
+    }
+}
+
 /* Never the same number twice for a key, whatever is lost: restarts at random points,
  * with a disk that lags. */
 static void
@@ -497,6 +523,7 @@ main(void)
         T(test_session_lost),
         T(test_endpoints),
         T(test_recovery),
+        T(test_claims_wait_apart),
         T(test_property_grants),
         T(test_property_owner),
         T(test_bounds),
