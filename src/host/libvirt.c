@@ -201,6 +201,17 @@ on_device_removed(virConnectPtr conn, virDomainPtr domain, const char *alias, vo
     post_event(ctx, domain, "DEVICE", "REMOVED");
 }
 
+/* Of what we write ourselves nothing is to be learned. */
+static int
+on_metadata(
+    virConnectPtr conn, virDomainPtr domain, int type, const char *uri, void *ctx)
+{
+    (void)conn;
+    if (type == VIR_DOMAIN_METADATA_ELEMENT && uri && strcmp(uri, VIRT_NS) == 0)
+        post_event(ctx, domain, "METADATA", "CHANGED");
+    return 0;
+}
+
 /* QEMU's own word, which comes before a machine runs, at the one server or the other.
  */
 static void
@@ -257,31 +268,41 @@ run_events(void *ctx)
 
 /* --- calls, in the other thread --- */
 
-/* Where the domain says nothing, its network may. */
+/* Where the domain names no network of ours, its libvirt network may. What is in none
+ * for sure gets "vn": null; a libvirt network that cannot be asked leaves it open. */
+static void
+ask_network(virConnectPtr conn, json_t *o, const char *name)
+{
+    virNetworkPtr net = virNetworkLookupByName(conn, name);
+    char *xml = net ? virNetworkGetXMLDesc(net, 0) : NULL;
+    json_t *facts = xml ? virt_xml_facts(xml, strlen(xml), NULL) : NULL;
+    json_t *n = json_object_get(facts, "network");
+    if (json_object_get(n, "vn"))
+        json_object_set(o, "vn", json_object_get(n, "vn"));
+    if (json_object_get(n, "vni"))
+        json_object_set(o, "vni", json_object_get(n, "vni"));
+    if (n)
+        json_object_del(o, "network");
+    json_decref(facts);
+    free(xml);
+    if (net)
+        virNetworkFree(net);
+}
+
 static void
 ask_networks(virConnectPtr conn, json_t *domain)
 {
     json_t *list = json_object_get(domain, "interfaces");
     for (size_t i = 0; i < json_array_size(list); i++) {
-        json_t *o = json_array_get(list, i), *facts = NULL, *n;
+        json_t *o = json_array_get(list, i);
         const char *name = json_string_value(json_object_get(o, "network"));
-        virNetworkPtr net;
-        char *xml;
-        if (!name || json_object_get(o, "vn") || json_object_get(o, "vni"))
+        if (json_object_get(o, "vn") || json_object_get(o, "vni"))
             continue;
-        net = virNetworkLookupByName(conn, name);
-        xml = net ? virNetworkGetXMLDesc(net, 0) : NULL;
-        if (xml)
-            facts = virt_xml_facts(xml, strlen(xml), NULL);
-        n = json_object_get(facts, "network");
-        if (json_object_get(n, "vn"))
-            json_object_set(o, "vn", json_object_get(n, "vn"));
-        if (json_object_get(n, "vni"))
-            json_object_set(o, "vni", json_object_get(n, "vni"));
-        json_decref(facts);
-        free(xml);
-        if (net)
-            virNetworkFree(net);
+        if (name)
+            ask_network(conn, o, name);
+        if (!json_object_get(o, "network") && !json_object_get(o, "vn") &&
+            !json_object_get(o, "vni"))
+            json_object_set_new(o, "vn", json_null());
     }
 }
 
@@ -425,6 +446,8 @@ connect_now(struct libvirt *v, bool tell)
         VIR_DOMAIN_EVENT_CALLBACK(on_device_added), v, NULL);
     virConnectDomainEventRegisterAny(conn, NULL, VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
         VIR_DOMAIN_EVENT_CALLBACK(on_device_removed), v, NULL);
+    virConnectDomainEventRegisterAny(conn, NULL, VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+        VIR_DOMAIN_EVENT_CALLBACK(on_metadata), v, NULL);
     /* other drivers than QEMU's have none: then RESUMED is the first to tell */
     virConnectDomainQemuMonitorEventRegister(
         conn, NULL, "MIGRATION", on_migration, v, NULL, 0);

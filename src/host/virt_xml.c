@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define IPS_MAX  8
+#define IPS_MAX  9 /* one more than an interface may have: who reads it says so */
 #define TEXT_MAX 128
 
 static bool
@@ -38,7 +38,8 @@ metadata(const xmlNode *of, const char *uri)
     return NULL;
 }
 
-/* Without the blanks around it; false: none, empty, or too long for us. */
+/* Without the blanks around it; cut where it is too long for anybody. false: nothing.
+ */
 static bool
 trim(const char *from, char *text, size_t size)
 {
@@ -47,8 +48,9 @@ trim(const char *from, char *text, size_t size)
     n = strlen(from);
     while (n && strchr(" \t\r\n", from[n - 1]))
         n--;
-    if (!n || n >= size)
+    if (!n)
         return false;
+    n = n < size ? n : size - 1;
     memcpy(text, from, n);
     text[n] = '\0';
     return true;
@@ -128,8 +130,12 @@ set_metadata(json_t *o, const xmlNode *vn, const xmlNode *residences, const char
                 json_array_size(ips) < IPS_MAX)
                 json_array_append_new(ips, json_string(text));
     }
-    if (vn && !has_vn(o) && (own || !child(vn, "interface")))
-        set_vn(o, vn, "name");
+    if (vn && (own || !child(vn, "interface"))) {
+        if (!has_vn(o))
+            set_vn(o, vn, "name");
+        if (!has_vn(o))
+            json_object_set_new(o, "unnamed", json_true());
+    }
     if (json_array_size(ips))
         json_object_set(o, "ips", ips);
     json_decref(ips);
@@ -252,7 +258,8 @@ virt_xml_ours(const json_t *facts)
 {
     json_t *list = json_object_get(json_object_get(facts, "domain"), "interfaces");
     for (size_t i = 0; i < json_array_size(list); i++)
-        if (has_vn(json_array_get(list, i)))
+        if (has_vn(json_array_get(list, i)) ||
+            json_object_get(json_array_get(list, i), "unnamed"))
             return true;
     return has_vn(json_object_get(facts, "network"));
 }

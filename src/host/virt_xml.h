@@ -5,10 +5,11 @@
  *
  * A description of a domain becomes
  *   {"domain": {"uuid", "name", "interfaces": [{"mac", "if", "network", "vn", "vni",
- *     "ips", "uplink", "vsi", "epoch", "migration"}]}}
+ *     "unnamed", "ips", "uplink", "vsi", "epoch", "migration"}]}}
  * and that of a network, or what libvirt gives to its network hook,
  *   {"network": {"name", "vn", "vni"}, "port": {"uuid", "name", "mac"}}
  * where uuid and name are the domain's. Keys of which nothing is said are left out.
+ * "unnamed": our element is about it and names no network, so its libvirt network must.
  * What is read of <metadata> stands in berth-tes(8). */
 #ifndef BERTH_HOST_VIRT_XML_H
 #define BERTH_HOST_VIRT_XML_H

@@ -466,15 +466,6 @@ give_request(struct vdp_bridge *b, struct vdp_bridge_out *out)
     r->key.type_id = p->type_id;
     r->key.type_version = p->version;
     r->key.id = p->id;
-    uint8_t wire[VDP_FILTER_SIZE_MAX];
-    memcpy(wire, p->bytes, p->filter_size);
-    if (p->vsi) {
-        const struct vdp_vsi_rec *rec = vdp_vsis_at(&b->vsis, p->vsi);
-        r->known = rec->type;
-        vdp_filter_retag(&rec->filter, p->format, p->n_entries, wire);
-    }
-    for (uint16_t i = 0; i < p->n_entries; i++)
-        b->entries[i] = vdp_entry_get(p->format, wire, i);
     /* The proof stays where it is: a copy outlives an answer given at once. */
     mem_free(b->request_org);
     b->request_org = p->org_size ? mem_alloc(p->org_size) : NULL;
@@ -486,6 +477,17 @@ give_request(struct vdp_bridge *b, struct vdp_bridge_out *out)
     r->berth = o.berth;
     r->vm = o.vm;
     memcpy(r->vm_name, o.vm_name, sizeof r->vm_name);
+    uint8_t wire[VDP_FILTER_SIZE_MAX];
+    memcpy(wire, p->bytes, p->filter_size);
+    if (p->vsi) {
+        const struct vdp_vsi_rec *rec = vdp_vsis_at(&b->vsis, p->vsi);
+        r->known = rec->type;
+        if (!o.berth
+                 .vn_name[0]) /* else the filter does not say which VN's VID is meant */
+            vdp_filter_retag(&rec->filter, p->format, p->n_entries, wire);
+    }
+    for (uint16_t i = 0; i < p->n_entries; i++)
+        b->entries[i] = vdp_entry_get(p->format, wire, i);
     *out = (struct vdp_bridge_out){.kind = VDP_BRIDGE_REQUEST, .request = r};
     return true;
 }

@@ -171,6 +171,8 @@ ask_new(const struct vdp_station *s, const struct vdp_station_request *r,
         station_ask_free(a);
         return NULL;
     }
+    if (r->has_berth)
+        memcpy(a->vn, r->berth.vn_name, sizeof a->vn);
     if (w.pos) {
         a->org = mem_alloc(w.pos);
         memcpy(a->org, org, w.pos);

@@ -16,7 +16,8 @@ struct ask { /* one request of the user */
     uint64_t cookie;
     uint8_t type, hints, tries;
     uint16_t org_size;
-    uint8_t *org; /* Berth's TLV, encoded */
+    uint8_t *org;             /* Berth's TLV, encoded */
+    char vn[BERTH_NAME_SIZE]; /* that it names; "": the filter says all */
     struct vdp_filter filter;
 };
 struct vsi {

@@ -174,12 +174,13 @@ arm_beat(struct vdp_station *s, uint32_t h, uint64_t now_us)
         now_us + vdp_station_keepalive_us(&s->timers), TIMER_BEAT, h);
 }
 
-/* What goes to the bridge quotes the tags that the VSI has. */
+/* What goes to the bridge quotes the tags that the VSI has; in another VN it has none.
+ */
 static void
 begin(struct vdp_station *s, uint32_t h, struct ask *a)
 {
     struct vsi *v = station_vsi_at(s, h);
-    if (v->held) {
+    if (v->held && strcmp(a->vn, v->held->vn) == 0) {
         uint8_t wire[VDP_FILTER_SIZE_MAX];
         memcpy(wire, vdp_filter_asked(&a->filter),
             (size_t)a->filter.n * vdp_entry_size(a->filter.format));

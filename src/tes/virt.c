@@ -41,10 +41,10 @@ virt_take_nics(struct tes *t, uint32_t d, const struct virt_fact *f)
     uint32_t next;
     for (uint32_t i = 0; i < f->n_nics; i++) {
         uint32_t n = virt_nic_find(t, d, &f->nics[i].mac);
-        if (n)
-            virt_nic_update(virt_nic_at(t, n), &f->nics[i]);
-        else
+        if (!n)
             n = virt_nic_add(t, d, &f->nics[i]);
+        else if (f->has_domain || !virt_nic_at(t, n)->is.is_meant)
+            virt_nic_update(virt_nic_at(t, n), &f->nics[i]);
         if (n)
             virt_nic_at(t, n)->fresh = !f->has_domain;
     }
@@ -163,6 +163,17 @@ take_state(struct tes *t, const char *state)
     virt_apply(t, d, means, 0);
 }
 
+/* Is it one of a domain whose description was not understood? */
+static bool
+may_have(const struct tes *t, const struct vsiid *vsi)
+{
+    for (uint32_t d = t->virt->first_dom; d; d = virt_dom_at(t, d)->next)
+        if (!virt_dom_at(t, d)->known &&
+            memcmp(virt_dom_at(t, d)->uuid.b, vsi->b, VIRT_VSI_SAME) == 0)
+            return true;
+    return false;
+}
+
 /* Of an earlier run, or missed: it is not there any more. */
 static void
 reap(struct tes *t)
@@ -178,9 +189,22 @@ reap(struct tes *t)
         struct vm *v = vm_at(t, h);
         struct vm_command c = {.id = v->id, .op = TNS_TERMINATE, .virt = 1};
         next = v->next;
-        if (v->virt && v->state != VM_TERM && !virt_nic_of_vsi(t, &v->id))
+        if (v->virt && v->state != VM_TERM && !virt_nic_of_vsi(t, &v->id) &&
+            !may_have(t, &v->id))
             vm_command(t, &c);
     }
+}
+
+/* Nothing is known of it but that it is there: what runs stays as it is. */
+static void
+take_wrong(struct tes *t, const char *why)
+{
+    const struct virt_fact *f = &t->virt->fact;
+    uint32_t d = f->uuid.format ? virt_dom_of(t, f) : 0;
+    log_err("virt", "domain=%s: %s: what runs stays as it is until that is mended",
+        f->name, why);
+    if (d)
+        virt_dom_at(t, d)->known = 0;
 }
 
 static void
@@ -215,7 +239,7 @@ virt_input(struct tes *t, const uint8_t *line, uint32_t size)
     } else if (strcmp(event, "listed") == 0) {
         reap(t);
     } else if ((why = virt_fact_read(&t->virt->fact, o))) {
-        log_warn("virt", "domain=%s: %s: it is not followed", t->virt->fact.name, why);
+        take_wrong(t, why);
     } else if (strcmp(event, "missing") == 0) {
         take_state(t, "off");
     } else if (strcmp(event, "is") == 0) {

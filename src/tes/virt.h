@@ -61,7 +61,9 @@ struct virt_nic_fact {
     char ifname[16];  /* "": not told, or not there yet */
     char uplink[16];
     char vn[VN_NAME_SIZE];
-    uint32_t vni; /* 0: not told */
+    uint32_t vni;     /* 0: not told */
+    uint8_t none;     /* told that it is in no network of ours */
+    uint8_t is_meant; /* our metadata are about it */
     uint8_t n_ips;
     struct ip ips[TNS_IPS_MAX];
     uint64_t epoch, migration; /* of the residence that the domain carries */
@@ -72,10 +74,12 @@ struct virt_fact {
     bool has_domain; /* nics are all that it has; else one that its network tells of */
     uint32_t n_nics;
     struct virt_nic_fact nics[VIRT_NICS_MAX];
+    char why[256]; /* what is wrong */
 };
 struct json_t;
 /* Reads "domain", or "network" with "port", or uuid and name alone. NULL, or what is
- * wrong. */
+ * wrong, and where: then what was read before it stands, uuid.format 0: not even that.
+ */
 const char *virt_fact_read(struct virt_fact *f, const struct json_t *o);
 
 void virt_init(struct tes *t);

@@ -71,11 +71,14 @@ describe(const struct tes *t, const struct virt_nic *nic, struct vm_command *c)
 {
     const struct virt_nic_fact *f = &nic->is;
     uint32_t h;
-    c->given = GIVE_MAC | GIVE_VN;
+    c->given = GIVE_MAC;
     c->par.mac = f->mac;
-    c->par.vni = f->vni;
-    c->par.has_vni = f->vni != 0;
-    memcpy(c->par.vn, f->vn, sizeof(c->par.vn));
+    if (f->vn[0] || f->vni) {
+        c->given |= GIVE_VN;
+        c->par.vni = f->vni;
+        c->par.has_vni = f->vni != 0;
+        memcpy(c->par.vn, f->vn, sizeof(c->par.vn));
+    }
     if (f->ifname[0]) {
         c->given |= GIVE_IF;
         memcpy(c->par.ifname, f->ifname, sizeof(c->par.ifname));
@@ -167,6 +170,37 @@ bind_tap(struct tes *t, const struct virt_nic *nic)
         vm_bind(t, h, nic->is.ifname);
 }
 
+/* Is it in another network, or has it other addresses, than its domain says now? */
+static bool
+differs(const struct virt_nic_fact *f, const struct vm_params *p)
+{
+    if ((f->vn[0] || f->vni) &&
+        (strcmp(f->vn, p->vn) != 0 || (f->vni && f->vni != p->vni)))
+        return true;
+    for (uint8_t i = 0; i < f->n_ips; i++)
+        if (f->n_ips != p->n_ips || !ip_equal(&f->ips[i], &p->ips[i]))
+            return true;
+    return false;
+}
+
+/* The domain's metadata have changed while it stays here. */
+static enum virt_deed
+deed_of_change(
+    const struct tes *t, const struct virt_nic *nic, uint32_t h, enum virt_means means)
+{
+    uint8_t state = h ? vm_state_soon(t, h) : VM_TERM;
+    if (state == VM_TERM)
+        return VIRT_DO_NOTHING;
+    if (nic->is.none)
+        return VIRT_DO_TERMINATE;
+    if (!differs(&nic->is, &vm_at(t, h)->par))
+        return VIRT_DO_NOTHING;
+    if (means == VIRT_IS_RUNNING && state == VM_ASSOC)
+        return VIRT_DO_ASSOC;
+    return means == VIRT_IS_PAUSED && state == VM_SUSP ? VIRT_DO_IMM_PAUSED
+                                                       : VIRT_DO_NOTHING;
+}
+
 /* Returns 1 when a command is on its way. */
 uint32_t
 virt_nic_means(struct tes *t, uint32_t n, enum virt_means means, uint32_t wait)
@@ -174,9 +208,10 @@ virt_nic_means(struct tes *t, uint32_t n, enum virt_means means, uint32_t wait)
     struct virt_nic *nic = virt_nic_at(t, n);
     uint32_t h = vm_find(t, &nic->is.vsi);
     enum virt_deed deed = virt_deed_of(means, h ? vm_state_soon(t, h) : VM_NEW);
-    if (means == VIRT_COMPLETE &&
-        (deed == VIRT_DO_NOTHING || vm_at(t, h)->state != VM_IMMIG))
-        return 0; /* a hint; without a granted epoch it would be a claim */
+    if (virt_is_hint(means) && deed == VIRT_DO_NOTHING)
+        return 0;
+    if (means == VIRT_COMPLETE && vm_at(t, h)->state != VM_IMMIG)
+        return 0; /* without a granted epoch it would be a claim */
     if (means == VIRT_NOTHING || means == VIRT_LOOK) {
         bind_tap(t, nic);
         return 0;
@@ -185,13 +220,20 @@ virt_nic_means(struct tes *t, uint32_t n, enum virt_means means, uint32_t wait)
     nic->means = means;
     if (!h && !nic->is.vn[0] && !nic->is.vni)
         return 0; /* none of ours */
+    if (nic->is.none && means != VIRT_GONE)
+        deed = VIRT_DO_NOTHING;
     if (nic->fresh && (means == VIRT_IS_RUNNING || means == VIRT_IS_PAUSED))
         return 0; /* the description is older than it */
+    if (deed == VIRT_DO_NOTHING &&
+        (means == VIRT_IS_RUNNING || means == VIRT_IS_PAUSED))
+        deed = deed_of_change(t, nic, h, means);
     if (deed == VIRT_DO_REPEAT && !nic->is.epoch)
         deed = VIRT_DO_ASSOC;
     if (deed != VIRT_DO_NOTHING) {
         nic->wait = wait;
         virt_act(t, n, deed, wait);
+        if (nic->is.none && means != VIRT_GONE)
+            write_residences(t, nic->dom);
         return 1;
     }
     if (means != VIRT_GONE)

@@ -142,7 +142,7 @@ vsi_of(const struct tes *t, uint32_t d, const struct virt_nic_fact *f)
     if (!id.format || virt_nic_of_vsi(t, &id))
         id = dom->uuid;
     if (dom->first_nic && virt_nic_of_vsi(t, &id))
-        memcpy(id.b + 10, f->mac.b, sizeof(f->mac.b));
+        memcpy(id.b + VIRT_VSI_SAME, f->mac.b, sizeof(f->mac.b));
     return id;
 }
 
@@ -172,19 +172,25 @@ virt_nic_add(struct tes *t, uint32_t d, const struct virt_nic_fact *f)
 void
 virt_nic_update(struct virt_nic *nic, const struct virt_nic_fact *f)
 {
+    bool told = f->vn[0] || f->vni, was = nic->is.vn[0] || nic->is.vni;
+    bool leaves = was && (told ? strcmp(f->vn, nic->is.vn) != 0 || f->vni != nic->is.vni
+                               : f->none);
     if (f->ifname[0])
         memcpy(nic->is.ifname, f->ifname, sizeof(nic->is.ifname));
     if (f->uplink[0])
         memcpy(nic->is.uplink, f->uplink, sizeof(nic->is.uplink));
-    if (f->vn[0] || f->vni) {
+    if (told || f->none) {
         memcpy(nic->is.vn, f->vn, sizeof(nic->is.vn));
         nic->is.vni = f->vni;
+        nic->is.none = f->none;
     }
+    if (leaves) /* its residence was in another network */
+        nic->is.epoch = nic->is.migration = 0;
     if (f->n_ips) {
         memcpy(nic->is.ips, f->ips, sizeof(nic->is.ips));
         nic->is.n_ips = f->n_ips;
     }
-    if (!nic->is.epoch) { /* later our own word is newer */
+    if (!nic->is.epoch && !leaves) { /* later our own word is newer */
         nic->is.epoch = f->epoch;
         nic->is.migration = f->migration;
     }

@@ -3,6 +3,7 @@
  * not fit is refused, not cut, but for a domain's name, which is only shown. */
 #include "tes/virt.h"
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,64 +49,113 @@ name_of(const json_t *o, const char *key, char *text, size_t size)
     return true;
 }
 
+static const char *wrong(struct virt_fact *f, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
 static const char *
-read_ips(struct virt_nic_fact *f, const json_t *list)
+wrong(struct virt_fact *f, const char *fmt, ...)
 {
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(f->why, sizeof(f->why), fmt, ap);
+    va_end(ap);
+    return f->why;
+}
+
+/* As it was written, if it was text. */
+static const char *
+shown(const json_t *o, const char *key)
+{
+    const char *s = text_of(o, key);
+    return s ? s : "(no text)";
+}
+
+static const char *
+read_ips(
+    struct virt_fact *f, struct virt_nic_fact *nic, const json_t *o, const char *who)
+{
+    const json_t *list = json_object_get(o, "ips");
     size_t n = json_array_size(list);
     if (n > TNS_IPS_MAX)
-        return "an interface has more than 8 addresses";
+        return wrong(f, "%s: more than 8 <ip>", who);
     for (size_t i = 0; i < n; i++) {
         const char *s = json_string_value(json_array_get(list, i));
-        if (!s || !ip_parse(s, &f->ips[i]))
-            return "an interface has an ip that is no IP address";
+        if (!s || !ip_parse(s, &nic->ips[i]))
+            return wrong(
+                f, "%s: <ip> '%.64s' is no IP address", who, s ? s : "(no text)");
     }
-    f->n_ips = (uint8_t)n;
+    nic->n_ips = (uint8_t)n;
     return NULL;
 }
 
 static const char *
-read_vn(struct virt_nic_fact *f, const json_t *o)
+read_vn(
+    struct virt_fact *f, struct virt_nic_fact *nic, const json_t *o, const char *who)
 {
     uint64_t n;
-    if (!name_of(o, "vn", f->vn, sizeof(f->vn)))
-        return "the name of a virtual network is longer than 63 octets";
+    if (!name_of(o, "vn", nic->vn, sizeof(nic->vn)))
+        return wrong(f, "%s: vn '%.64s' is longer than 63 octets", who, shown(o, "vn"));
     if (!number_of(o, "vni", VNI_MAX, &n) || (!n && json_object_get(o, "vni")))
-        return "a vni is no number from 1 to 16777215";
-    f->vni = (uint32_t)n;
+        return wrong(
+            f, "%s: vni '%.32s' is no number from 1 to 16777215", who, shown(o, "vni"));
+    nic->vni = (uint32_t)n;
+    return NULL;
+}
+
+/* Our element may leave the name to the libvirt network, where there is one. */
+static const char *
+read_meant(
+    struct virt_fact *f, struct virt_nic_fact *nic, const json_t *o, const char *who)
+{
+    bool unnamed = json_is_true(json_object_get(o, "unnamed"));
+    bool named = nic->vn[0] || nic->vni;
+    nic->is_meant = unnamed || named;
+    nic->none = !unnamed && json_is_null(json_object_get(o, "vn"));
+    if (unnamed && !named && !json_object_get(o, "network"))
+        return wrong(f, "%s: <vn> says neither name nor vni", who);
     return NULL;
 }
 
 static const char *
-read_mac(struct virt_nic_fact *f, const json_t *o)
+read_mac(struct virt_fact *f, struct virt_nic_fact *nic, const json_t *o)
 {
     const char *s = text_of(o, "mac");
-    return s && mac_parse(s, &f->mac) && !mac_is_group(&f->mac) && !mac_is_none(&f->mac)
+    return s && mac_parse(s, &nic->mac) && !mac_is_group(&nic->mac) &&
+                   !mac_is_none(&nic->mac)
                ? NULL
-               : "an interface has no MAC address";
+               : wrong(f, "an interface has no MAC address");
 }
 
 static const char *
-read_nic(struct virt_nic_fact *f, const json_t *o)
+read_nic(struct virt_fact *f, struct virt_nic_fact *nic, const json_t *o)
 {
+    char who[32 + MAC_STR], mac[MAC_STR];
     const char *why, *s;
-    memset(f, 0, sizeof(*f));
-    why = read_mac(f, o);
-    if (!why)
-        why = read_vn(f, o);
-    if (!why)
-        why = read_ips(f, json_object_get(o, "ips"));
+    memset(nic, 0, sizeof(*nic));
+    why = read_mac(f, nic, o);
     if (why)
         return why;
-    if (!name_of(o, "if", f->ifname, sizeof(f->ifname)) ||
-        !name_of(o, "uplink", f->uplink, sizeof(f->uplink)))
-        return "the name of an interface is longer than 15 octets";
+    snprintf(who, sizeof(who), "<interface mac='%s'>", mac_str(&nic->mac, mac));
+    why = read_vn(f, nic, o, who);
+    if (!why)
+        why = read_meant(f, nic, o, who);
+    if (!why)
+        why = read_ips(f, nic, o, who);
+    if (why)
+        return why;
+    if (!name_of(o, "if", nic->ifname, sizeof(nic->ifname)))
+        return wrong(f, "%s: its tap '%.32s' has a name of more than 15 octets", who,
+            shown(o, "if"));
+    if (!name_of(o, "uplink", nic->uplink, sizeof(nic->uplink)))
+        return wrong(
+            f, "%s: uplink '%.32s' is longer than 15 octets", who, shown(o, "uplink"));
     s = text_of(o, "vsi");
-    if (s && !vsiid_parse(s, &f->vsi))
-        return "a vsi is no UUID";
+    if (s && !vsiid_parse(s, &nic->vsi))
+        return wrong(f, "%s: vsi '%.64s' is no UUID", who, s);
     /* a residence that is not understood is none: the edge grants a new epoch */
-    if (!number_of(o, "epoch", UINT64_MAX, &f->epoch) ||
-        !number_of(o, "migration", UINT64_MAX, &f->migration))
-        f->epoch = f->migration = 0;
+    if (!number_of(o, "epoch", UINT64_MAX, &nic->epoch) ||
+        !number_of(o, "migration", UINT64_MAX, &nic->migration))
+        nic->epoch = nic->migration = 0;
     return NULL;
 }
 
@@ -117,7 +167,10 @@ read_who(struct virt_fact *f, const json_t *o)
     memset(f->name, 0, sizeof(f->name));
     if (n)
         memcpy(f->name, name, n);
-    return uuid && vsiid_parse(uuid, &f->uuid) && f->uuid.format == VSIID_UUID;
+    if (uuid && vsiid_parse(uuid, &f->uuid) && f->uuid.format == VSIID_UUID)
+        return true;
+    f->uuid.format = 0;
+    return false;
 }
 
 const char *
@@ -134,12 +187,13 @@ virt_fact_read(struct virt_fact *f, const json_t *o)
     for (size_t i = 0; i < json_array_size(list) && !why; i++) {
         if (f->n_nics == VIRT_NICS_MAX)
             return "the domain has more than 32 interfaces";
-        why = read_nic(&f->nics[f->n_nics++], json_array_get(list, i));
+        why = read_nic(f, &f->nics[f->n_nics++], json_array_get(list, i));
     }
     if (!port || why)
         return why;
     memset(&f->nics[0], 0, sizeof(f->nics[0]));
     f->n_nics = 1;
-    why = read_mac(&f->nics[0], port);
-    return why ? why : read_vn(&f->nics[0], json_object_get(o, "network"));
+    why = read_mac(f, &f->nics[0], port);
+    return why ? why
+               : read_vn(f, &f->nics[0], json_object_get(o, "network"), "<network>");
 }

@@ -97,7 +97,7 @@ static bool
 ours(const struct virt_fact *f)
 {
     for (uint32_t i = 0; i < f->n_nics; i++)
-        if (f->nics[i].vn[0] || f->nics[i].vni)
+        if (f->nics[i].vn[0] || f->nics[i].vni || f->nics[i].is_meant)
             return true;
     return false;
 }

@@ -5,6 +5,8 @@
 #define BERTH_TES_VIRT_INT_H
 #include "tes/virt.h"
 
+#define VIRT_VSI_SAME 10 /* octets that the VSIs of a domain share with its UUID */
+
 struct virt_nic {
     struct virt_nic_fact is;
     uint32_t dom, next;

@@ -26,6 +26,7 @@ static const struct {
     {"SUSPENDED", NULL,              VIRT_PAUSED},
     {"STOPPED",   NULL,              VIRT_GONE},
     {"DEVICE",    NULL,              VIRT_LOOK},
+    {"METADATA",  NULL,              VIRT_LOOK},
 };
 static const struct {
     const char *op;

@@ -132,3 +132,39 @@ def test_who_is_silent_must_show_why(ml, machine):
     machine.ask(ml.asker, port=hv.COMMAND_PORT, text=b"crash")
     assert not ml.alive(machine, deadline_s=1) and ml.broken == 1
     assert ml.alive(machine)
+
+
+def vn_element(vn, machine, ip):
+    return (f"<vn {vn}><interface mac='{machine.mac}'><ip>{ip}</ip></interface></vn>")
+
+
+def set_metadata(hypervisor, machine, element):
+    hypervisor.virsh("metadata", machine.name, hv.METADATA, "--live", "--key", "berth",
+                     "--set", element)
+
+
+def test_its_network_changes_while_it_runs(ml, machine):
+    """virsh metadata: out of the one network and into another; nonsense changes nothing."""
+    at = machine.at
+    ml.lab.nva.vn_add(5001, "blue", arp="suppress", mtu=1450)
+    blue = ml.lab.add_vm(ml.lab.servers[2])
+    blue.associate("blue")
+    assert machine.ask(ml.asker) and machine.ask(blue) is None
+    set_metadata(at, machine, vn_element("name='blue'", machine, machine.ip4))
+    wait_for("an answer in blue", lambda: machine.ask(blue), 20, 0.05)
+    assert machine.ask(ml.asker) is None
+    assert row(at, machine.mac)["vn"] == "blue"
+    known = ml.lab.nva.daemon.rows("show mappings", mac=machine.mac)
+    assert [m["vn"] for m in known] == ["blue"]
+    for wrong, ip, why in (("vni='0'", machine.ip4, f"<interface mac='{machine.mac}'>: vni '0'"),
+                           ("name='red'", "10.0.0.999", "<ip> '10.0.0.999' is no IP address"),
+                           ("name='green'", machine.ip4, "no such network")):
+        set_metadata(at, machine, vn_element(wrong, machine, ip))
+        wait_for(f"the agent to say {why}", lambda w=why: any(
+            f"domain={machine.name}" in t and w in t
+            for t in at.server.daemon.log_tail(200).splitlines()))
+        assert row(at, machine.mac)["vn"] == "blue" and machine.ask(blue, wait_s=2)
+    set_metadata(at, machine, vn_element(f"name='{ml.vn}'", machine, machine.ip4))
+    wait_for("an answer in red", lambda: machine.ask(ml.asker), 20, 0.05)
+    assert machine.ask(blue) is None
+    wait_state(at, machine.mac, "associated")

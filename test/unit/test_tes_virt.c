@@ -18,16 +18,20 @@
 static const struct {
     const char *name, *text;
 } macros[] = {
-    {"$WHO", WHO                                                                       },
-    {"$D",   DOM("{" NIC RED "}")                                                      },
-    {"$T",   DOM("{" NIC RED TAP "}")                                                  },
-    {"$RT",  DOM("{" NIC RED TAP OLD "}")                                              },
-    {"$R",   DOM("{" NIC RED OLD "}")                                                  },
-    {"$NT",  DOM("{" NIC TAP "}")                                                      },
-    {"$N",   DOM("{" NIC "}")                                                          },
-    {"$P",   "\"network\":{\"name\":\"lan\",\"vn\":\"red\"},\"port\":{" WHO "," NIC "}"},
-    {"$2",   DOM("{" NIC RED TAP "},{\"mac\":\"52:54:00:00:00:22\",\"vni\":\"5001\","
-               "\"if\":\"vnet1\"}")                                          },
+    {"$WHO",  WHO                                                                       },
+    {"$D",    DOM("{" NIC RED "}")                                                      },
+    {"$T",    DOM("{" NIC RED TAP "}")                                                  },
+    {"$RT",   DOM("{" NIC RED TAP OLD "}")                                              },
+    {"$R",    DOM("{" NIC RED OLD "}")                                                  },
+    {"$NT",   DOM("{" NIC TAP "}")                                                      },
+    {"$N",    DOM("{" NIC "}")                                                          },
+    {"$P",    "\"network\":{\"name\":\"lan\",\"vn\":\"red\"},\"port\":{" WHO "," NIC "}"},
+    {"$BT",   DOM("{" NIC ",\"vn\":\"blue\"" TAP "}")                                   },
+    {"$NONE", DOM("{" NIC TAP ",\"vn\":null}")                                          },
+    {"$BAD",  DOM("{" NIC TAP ",\"unnamed\":true}")                                     },
+    {"$NET",  DOM("{" NIC TAP ",\"unnamed\":true,\"network\":\"lan\"}")                 },
+    {"$2",    DOM("{" NIC RED TAP "},{\"mac\":\"52:54:00:00:00:22\",\"vni\":\"5001\","
+               "\"if\":\"vnet1\"}")                                           },
 };
 
 static void
@@ -267,7 +271,9 @@ test_wrong_facts(void **state)
         "{\"event\":\"is\",\"state\":\"running\"," DOM(
             "{" NIC ",\"vn\":\"x\",\"ips\":[\"nonsense\"]}") "}",
         "{\"event\":\"is\",\"state\":\"running\"," DOM(
-            "{" NIC ",\"vsi\":\"nonsense\"}") "}"};
+            "{" NIC ",\"vsi\":\"nonsense\"}") "}",
+        "{\"event\":\"is\",\"state\":\"running\"," DOM(
+            "{" NIC ",\"unnamed\":true}") "}"};
     struct pair *p = new_pair();
     (void)state;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -298,6 +304,32 @@ test_ids(void **state)
         strstr(p->lines[0], "\"vsi\":\"11111111-2222-4333-8444-555555555555\""));
     assert_non_null(
         strstr(p->lines[1], "\"vsi\":\"11111111-2222-4333-8444-525400000022\""));
+    pair_free(p);
+}
+
+/* The tag that it has is quoted, but never to another network. */
+static void
+test_tag_of_another_network(void **state)
+{
+    static const char *const said[] = {"$T", "$BT", "$T"};
+    struct pair *p = new_pair();
+    (void)state;
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+        char json[100], text[2000];
+        snprintf(
+            json, sizeof(json), "{\"event\":\"is\",\"state\":\"running\",%s}", said[i]);
+        expand(json, text, sizeof(text));
+        fact(p, text);
+        assert_int_equal(p->last.berth.op, BERTH_OP_ASSOC);
+        assert_int_equal(p->last_entry.vid, 0);
+        expand(
+            "{\"event\":\"SUSPENDED\",\"detail\":\"PAUSED\",$WHO}", text, sizeof(text));
+        fact(p, text);
+        assert_int_equal(p->last_entry.vid, 100);
+        expand(
+            "{\"event\":\"RESUMED\",\"detail\":\"UNPAUSED\",$WHO}", text, sizeof(text));
+        fact(p, text);
+    }
     pair_free(p);
 }
 
@@ -491,6 +523,7 @@ main(void)
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_wrong_facts),
         cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_tag_of_another_network),
         cmocka_unit_test(test_not_following),
         cmocka_unit_test(test_hook_gives_up),
         cmocka_unit_test(test_restart),

@@ -96,6 +96,13 @@ test_interfaces(void **state)
     f = facts_of(HEAD NICS "</domain>");
     assert_false(virt_xml_ours(f));
     json_decref(f);
+    /* about all of them, and names nothing: somebody must say so */
+    f = facts_of(
+        HEAD "<metadata><b:vn xmlns:b='urn:berth:1' nmae='red'/></metadata>" NICS
+             "</domain>");
+    assert_true(json_is_true(json_object_get(nic(f, 0), "unnamed")));
+    assert_true(virt_xml_ours(f));
+    json_decref(f);
 }
 
 static void
@@ -181,7 +188,8 @@ test_bounds(void **state)
     assert_int_equal(
         json_array_size(json_object_get(json_object_get(f, "domain"), "interfaces")),
         VIRT_NICS);
-    assert_int_equal(json_array_size(json_object_get(nic(f, 0), "ips")), 8);
+    assert_int_equal(
+        json_array_size(json_object_get(nic(f, 0), "ips")), 9); /* one too many */
     text = json_dumps(f, JSON_COMPACT);
     assert_true(strlen(text) < 60000);
     free(text);
