@@ -114,9 +114,8 @@ class Demo:
                 if t["state"] != "FREE":
                     print(f"  {tor.name} {t['port']}: VLAN {t['vid']} <-> VN {t['vn']} ({t['vni']}), {t['refs']} VMs")
         title("Mappings that the authority pushed")
-        wait_for("mappings at both edges", lambda: all(
-            len(t.daemon.rows("show mappings")) == 6 for t in lab.tors))
-        for m in sorted(tor1.daemon.rows("show mappings"), key=lambda m: (m["vni"], m["mac"])):
+        lab.wait_mappings(6)
+        for m in sorted(tor1.daemon.mappings(), key=lambda m: (m["vni"], m["mac"])):
             place = "here" if m["local"] else "at " + m["owner"]
             print(f"  tor1: {m['vn']:5} {m['mac']} {' '.join(m['ips'])} {place}, epoch {m['epoch']}")
         title("Packets flow: IPv4 and IPv6, on one server, between servers")
@@ -155,7 +154,7 @@ class Demo:
         wait_for("traffic", lambda: tor1.counters()["tx_overlay"] >= passed + 200)
         tor1.daemon.kill()
         tor1.daemon.start()
-        wait_for("what it knew", lambda: len(tor1.daemon.rows("show mappings")) == 6)
+        wait_for("what it knew", lambda: len(tor1.daemon.mappings()) == 6)
         seen = probe.end()
         self.result.update(restart_pings=seen["sent"], restart_lost=seen["lost"])
         self.check(seen["sent"] and not seen["lost"],
@@ -188,7 +187,7 @@ class Demo:
         move = roam.move(target, 0.1)
         wait_for("roam at its new place", lambda: any(
             m["mac"] == roam.mac and not m["local"]
-            for m in source.nve.daemon.rows("show mappings")))
+            for m in source.nve.daemon.mappings()))
         wait_for("the end of what waited", lambda: not any(
             t.daemon.rows("show holds") for t in lab.tors))
         seen = probe.end()
@@ -198,7 +197,7 @@ class Demo:
                    f"{seen['sent'] - seen['lost']}/{seen['sent']} pings answered, none twice, while it moved "
                    f"({move.pause_s * 1000:.0f} ms paused); {waited} frames waited at the edges, the longest "
                    f"{seen['delay_us']['max'] / 1000:.0f} ms")
-        where = sorted(m["owner"] for t in lab.tors for m in t.daemon.rows("show mappings", mac=roam.mac))
+        where = sorted(m["owner"] for t in lab.tors for m in t.daemon.mappings(mac=roam.mac))
         self.check(where == [target.nve.vtep] * 2, f"both edges send to {target.nve.name}; roam was not asked to do anything")
         self.trace(roam)
 

@@ -289,6 +289,9 @@ class Daemon:
     def counters(self):
         return {r["name"]: r["value"] for r in self.rows("show counters")}
 
+    def mappings(self, **by):
+        return self.rows("show mappings", **by)
+
     def stop(self, sig=signal.SIGTERM, deadline_s=10):
         if self.process is None or self.process.poll() is not None:
             return
@@ -743,6 +746,11 @@ class Lab:
             for server in self.servers:
                 server.daemon.wait_ready()
         return self
+
+    def wait_mappings(self, n, tors=None, deadline_s=10):
+        """Until every edge, or each of those named, knows n mappings."""
+        wait_for(f"{n} mappings at every edge", lambda: all(
+            len(t.daemon.mappings()) == n for t in tors or self.tors), deadline_s)
 
     def down(self):
         self._save()

@@ -31,8 +31,7 @@ def berth(lab):
     a, b = (lab.add_vm(s) for s in lab.servers)
     for vm in (a, b):
         vm.associate("red")
-    wait_for("mappings", lambda: all(
-        len(t.daemon.rows("show mappings")) == 2 for t in lab.tors))
+    lab.wait_mappings(2)
     return a, b
 
 

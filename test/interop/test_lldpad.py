@@ -349,8 +349,7 @@ def test_the_agent_tags_the_vms_that_lldpad_signals(make_lab):
                                      cisco={"ipv4_addr": vm.ip4})
             assert answer.mode == "assoc" and answer.vid
             wait_for("the agent has the tag", lambda: tags(vm.server) == [answer.vid])
-        wait_for("the mappings", lambda: all(
-            len(t.daemon.rows("show mappings")) == 2 for t in lab.tors))
+        lab.wait_mappings(2)
         assert vms[0].ping(vms[1].ip4) == (3, 3)
         # a restart of the agent changes nothing
         one.daemon.kill()

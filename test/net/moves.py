@@ -58,8 +58,7 @@ def other(vm):
 
 
 def owner(lab, vm):
-    return [(m["owner"], int(m["epoch"])) for m in lab.nva.daemon.rows(
-        "show mappings", mac=vm.mac)]
+    return [(m["owner"], int(m["epoch"])) for m in lab.nva.daemon.mappings(mac=vm.mac)]
 
 
 def settled(lab, vm, deadline_s=10):
@@ -68,7 +67,7 @@ def settled(lab, vm, deadline_s=10):
 
     def good():
         return [o for o, _ in owner(lab, vm)] == [here.vtep] and all(
-            {m["owner"] for m in t.daemon.rows("show mappings", mac=vm.mac)} <= {here.vtep}
+            {m["owner"] for m in t.daemon.mappings(mac=vm.mac)} <= {here.vtep}
             for t in lab.tors) and [
                 t for t in lab.tors if any(a["state"] == "ASSOC" for a in t.daemon.rows(
                     "show attachments", mac=vm.mac))] == [here]

@@ -11,17 +11,12 @@ import pytest
 from lab import Lab, LabError, frame, wait_for
 
 
-def mappings_everywhere(lab, n):
-    wait_for(f"{n} mappings at every edge", lambda: all(
-        len(t.daemon.rows("show mappings")) == n for t in lab.tors))
-
-
 def test_two_vms_of_one_network_reach_each_other(lab2):
     a, b = (lab2.add_vm(s) for s in lab2.servers)
     for vm in (a, b):
         answer = vm.associate("red")
         assert 2 <= answer["vid"] <= 4094 and answer["vni"] == 5000
-    mappings_everywhere(lab2, 2)
+    lab2.wait_mappings(2)
     assert a.ping(b.ip4) == (3, 3)
     assert a.ping(b.ip6) == (3, 3)
     assert b.ping(a.ip4) == (3, 3)
@@ -43,7 +38,7 @@ def test_overlapping_addresses_in_two_networks(lab2):
         vm.associate("red")
     for vm in blue:
         vm.associate("blue")
-    mappings_everywhere(lab2, 4)
+    lab2.wait_mappings(4)
     assert red[0].ping(red[1].ip4) == (3, 3)
     assert blue[0].ping(blue[1].ip4) == (3, 3)
     # red goes: blue, with the same addresses, must not answer in its place
@@ -59,7 +54,7 @@ def test_nothing_passes_before_associate_and_after_terminate(lab2):
     b.signal("preassociate", vn="red", mac=b.mac, ips=[b.ip4], **{"if": b.ifname})
     assert a.ping(b.ip4, count=2, wait=1)[1] == 0
     b.associate("red")
-    mappings_everywhere(lab2, 2)
+    lab2.wait_mappings(2)
     # a's own kernel may still be waiting for its last ARP request to time out
     wait_for("answer", lambda: a.ping(b.ip4, count=1, wait=1) == (1, 1))
     assert a.ping(b.ip4) == (3, 3)
@@ -74,7 +69,7 @@ def test_suspend_stops_and_resume_goes_on(lab2):
     a, b = (lab2.add_vm(s) for s in lab2.servers)
     a.associate("red")
     vid = b.associate("red")["vid"]
-    mappings_everywhere(lab2, 2)
+    lab2.wait_mappings(2)
     assert a.ping(b.ip4) == (3, 3)
     assert b.signal("suspend")["state"] == "suspended"
     assert a.ping(b.ip4, count=2, wait=1)[1] == 0
@@ -127,7 +122,7 @@ def test_spoofed_source_is_dropped_and_counted(lab2):
     a, b = (lab2.add_vm(s) for s in lab2.servers)
     vid = a.associate("red")["vid"]
     b.associate("red")
-    mappings_everywhere(lab2, 2)
+    lab2.wait_mappings(2)
     assert a.ping(b.ip4) == (3, 3)
     before = lab2.tors[0].counters()["drop_spoof"]
     lab2.servers[0].send_raw("up0", [frame(b.mac, "02:66:66:66:66:66", vid)] * 10)
@@ -151,7 +146,7 @@ def test_kill_and_restart_of_the_edge_loses_no_packet_and_no_tag(lab2):
     a, b = (lab2.add_vm(s) for s in lab2.servers)
     a.associate("red")
     b.associate("red")
-    mappings_everywhere(lab2, 2)
+    lab2.wait_mappings(2)
     tags = lab2.tors[0].daemon.rows("show tags", state="USED")
     epochs = [m["epoch"] for m in lab2.tors[0].daemon.rows("show mappings")]
     stream = _ping_stream(a, b.ip4, 4)
@@ -175,7 +170,7 @@ def test_kill_of_the_authority_during_attaches(lab2):
         if i == 6:
             lab2.nva.daemon.start()
         vm.associate("red")              # without the authority: ok, unpublished (K17)
-    mappings_everywhere(lab2, 8)
+    lab2.wait_mappings(8)
     epochs = [m["epoch"] for m in lab2.nva.daemon.rows("show mappings")]
     assert len(epochs) == 8
     wait_for("published", lambda: not any(
@@ -219,7 +214,7 @@ def test_flapping_port_keeps_its_tag(make_lab):
     a, b = (lab.add_vm(s) for s in lab.servers)
     a.associate("red")
     vid = b.associate("red")["vid"]
-    mappings_everywhere(lab, 2)
+    lab.wait_mappings(2)
     assert a.ping(b.ip4) == (3, 3)
     lab.servers[1].ip(["link set up0 down"])
     wait_for("withdrawn", lambda: len(lab.tors[0].daemon.rows("show mappings")) == 1)

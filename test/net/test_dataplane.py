@@ -12,15 +12,6 @@ from lab import Wire, arp, frame, mac_bytes, wait_for
 RED = 5000
 
 
-def mappings(daemon, **by):
-    return daemon.rows("show mappings", **by)
-
-
-def everywhere(lab, n):
-    wait_for(f"{n} mappings at every edge", lambda: all(
-        len(mappings(t.daemon)) == n for t in lab.tors))
-
-
 def csum(data):
     data += b"\0" * (len(data) & 1)
     s = sum(struct.unpack(f"!{len(data) // 2}H", data))
@@ -62,7 +53,7 @@ def test_a_vm_cannot_take_the_address_of_another(lab2):
     thief = lab2.add_vm(lab2.servers[1])
     for vm in (a, b, thief):
         vm.associate("red")
-    everywhere(lab2, 3)
+    lab2.wait_mappings(3)
     assert a.ping(b.ip4) == (3, 3) and a.ping(b.ip6) == (3, 3)
     assert b.mac in neighbour(a, b.ip4) and b.mac in neighbour(a, b.ip6)
     tor = lab2.tors[1]
@@ -106,7 +97,7 @@ def test_a_router_stays_a_router(lab2):
     host.run(["sysctl", "-qw", "net.ipv6.conf.eth0.accept_ra=2"])
     for vm in (host, router):
         vm.associate("red")
-    everywhere(lab2, 2)
+    lab2.wait_mappings(2)
     ll = link_local(router)
     ra = icmp6("33:33:00:00:00:01", router.mac, ll, "ff02::1",
                struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
@@ -120,7 +111,7 @@ def test_a_router_stays_a_router(lab2):
     # the router tells its address, the edges learn it
     router.run(["ping", "-6", "-c", "1", "-W", "2", f"{own}%eth0"], check=False)
     wait_for("its link-local address", lambda: any(
-        ll in m["ips"] for m in mappings(lab2.tors[0].daemon, mac=router.mac)))
+        ll in m["ips"] for m in lab2.tors[0].daemon.mappings(mac=router.mac)))
     answered = lab2.tors[0].counters()["nd_answered"]
     low = socket.inet_pton(socket.AF_INET6, ll)[-3:]
     with Wire(host, "eth0") as wire:
@@ -188,7 +179,7 @@ def test_a_queue_before_the_tunnel(lab2):
     a, b = (lab2.add_vm(s) for s in lab2.servers)
     for vm in (a, b):
         vm.associate("red")
-    everywhere(lab2, 2)
+    lab2.wait_mappings(2)
     tor = lab2.tors[0]
     tor.run(["tc", "qdisc", "add", "dev", "berth0", "root", "pfifo"])
     wait_for("it is gone", lambda: "pfifo" not in tor.run(
@@ -200,7 +191,7 @@ def test_the_tunnel_device_is_deleted(lab2):
     a, b = (lab2.add_vm(s) for s in lab2.servers)
     for vm in (a, b):
         vm.associate("red")
-    everywhere(lab2, 2)
+    lab2.wait_mappings(2)
     tor = lab2.tors[0]
     tor.ip(["link del berth0"])
     wait_for("said so", lambda: "was deleted" in tor.daemon.log_tail(30))
@@ -215,10 +206,10 @@ def test_a_second_address_of_a_silent_vm(lab2):
     a, b = (lab2.add_vm(s) for s in lab2.servers)
     for vm in (a, b):
         vm.associate("red", ips=[])
-    everywhere(lab2, 2)
+    lab2.wait_mappings(2)
     assert a.ping(b.ip6) == (3, 3) and a.ping(b.ip4) == (3, 3)
     wait_for("learned", lambda: {b.ip4, b.ip6} <= set(
-        mappings(lab2.tors[0].daemon, mac=b.mac)[0]["ips"]))
+        lab2.tors[0].daemon.mappings(mac=b.mac)[0]["ips"]))
     b.ip(["addr add 10.0.9.9/16 dev eth0", "addr add fd00::9999/64 dev eth0 nodad"])
     assert a.ping("10.0.9.9") == (3, 3) and a.ping("fd00::9999") == (3, 3)
 
@@ -229,11 +220,11 @@ def test_what_was_signalled_stays_signalled_far_away(lab2):
     thief = lab2.add_vm(lab2.servers[0])
     b.associate("red")
     thief.associate("red", ips=[])
-    everywhere(lab2, 2)
+    lab2.wait_mappings(2)
     ll = link_local(b)
     b.run(["ping", "-6", "-c", "1", "-W", "1", f"{link_local(thief)}%eth0"], check=False)
-    wait_for("learned", lambda: ll in mappings(lab2.tors[0].daemon, mac=b.mac)[0]["ips"])
+    wait_for("learned", lambda: ll in lab2.tors[0].daemon.mappings(mac=b.mac)[0]["ips"])
     with Wire(thief, "eth0") as wire:
         wire.send(*[arp(1, thief.mac, b.ip4, b.ip4)] * 3)
     wait_for("refused", lambda: lab2.tors[0].counters()["learn_refused"] >= 1)
-    assert b.ip4 not in mappings(lab2.nva.daemon, mac=thief.mac)[0]["ips"]
+    assert b.ip4 not in lab2.nva.daemon.mappings(mac=thief.mac)[0]["ips"]

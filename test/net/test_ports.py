@@ -4,18 +4,9 @@
 import pytest
 
 from lab import LabError, Wire, arp, frame, ip_batch, mac_bytes, wait_for
-from station import ASSOC, DEASSOC, Station, entry, uuid, vsi
+from station import ASSOC, DEASSOC, Station, entry
 
 RED, BLUE = 5000, 5001
-
-
-def mappings(daemon, **by):
-    return daemon.rows("show mappings", **by)
-
-
-def everywhere(lab, n):
-    wait_for(f"{n} mappings at every edge", lambda: all(
-        len(mappings(t.daemon)) == n for t in lab.tors))
 
 
 def pings(a, address, deadline_s=10):
@@ -51,7 +42,7 @@ def test_a_device_of_an_earlier_run_is_adopted(lab2):
     a, b = (lab2.add_vm(s) for s in lab2.servers)
     for vm in (a, b):
         vm.associate("red")
-    everywhere(lab2, 2)
+    lab2.wait_mappings(2)
     tor.daemon.stop()
     tor.daemon.start()
     after = tor.run(["ip", "-o", "link", "show", "berth0"]).stdout.split(":")[0]
@@ -68,7 +59,7 @@ def test_a_server_port_that_is_made_anew(make_lab):
     a, b = (lab.add_vm(s) for s in lab.servers)
     vid = a.associate("red")["vid"]
     b.associate("red")
-    everywhere(lab, 2)
+    lab.wait_mappings(2)
     assert a.ping(b.ip4) == (3, 3)
     for _ in range(2):
         tor.ip(["link del swp1"])
@@ -128,7 +119,7 @@ def test_native_vn(make_lab):
     with Station(server) as station:
         assert station.request(ASSOC, 1, entry(mac, RED)).vid == 0
         assert station.request(ASSOC, 2, entry("02:aa:00:00:00:02", BLUE)).vid >= 2
-        everywhere_red = wait_for("the mapping", lambda: mappings(lab.tors[1].daemon, mac=mac))
+        everywhere_red = wait_for("the mapping", lambda: lab.tors[1].daemon.mappings(mac=mac))
         assert everywhere_red[0]["vni"] == RED
         with Wire(far, "eth0") as wire:
             station.wire.send(frame(far.mac, mac, None, 0x88b5, b"untagged".ljust(46)))
@@ -183,7 +174,7 @@ def test_wildcard_vsis_learn_within_limits(make_lab):
         macs = [f"02:ab:00:00:00:{i:02x}" for i in range(7)]
 
         def learned(vni=RED):
-            return {m["mac"] for m in mappings(lab.nva.daemon, vni=vni)} & set(macs)
+            return {m["mac"] for m in lab.nva.daemon.mappings(vni=vni)} & set(macs)
         for m in macs:
             station.wire.send(frame("ff:ff:ff:ff:ff:ff", m, vid))
         wait_for("four are learned", lambda: len(learned()) == 4)
@@ -192,10 +183,10 @@ def test_wildcard_vsis_learn_within_limits(make_lab):
             tor.counters()[c] for c in ("learn_refused", "drop_spoof")) >= 3)
         station.wire.send(frame("ff:ff:ff:ff:ff:ff", macs[0], 77))
         wait_for("the other VN has its own", lambda: learned(BLUE) == {macs[0]})
-        assert {m["vni"] for m in mappings(lab.nva.daemon, mac=macs[0])} == {RED, BLUE}
+        assert {m["vni"] for m in lab.nva.daemon.mappings(mac=macs[0])} == {RED, BLUE}
         # frames come back to where a MAC was learned
         one = sorted(learned())[0]
-        wait_for("known at the far edge", lambda: mappings(lab.tors[1].daemon, mac=one))
+        wait_for("known at the far edge", lambda: lab.tors[1].daemon.mappings(mac=one))
         far.wire.send(frame(one, "02:aa:00:00:00:99", tag, 0x88b5, b"to a learned MAC".ljust(46)))
         station.wire.expect("the frame", lambda f: b"to a learned MAC" in f)
         # silent ones are forgotten, and make room
@@ -230,13 +221,13 @@ def test_vms_without_known_addresses(lab2):
     a, b = (lab2.add_vm(s) for s in lab2.servers)
     for vm in (a, b):
         vm.associate("red", ips=[])
-    everywhere(lab2, 2)
-    assert all(m["ips"] == [] for m in mappings(lab2.nva.daemon))
+    lab2.wait_mappings(2)
+    assert all(m["ips"] == [] for m in lab2.nva.daemon.mappings())
     pings(a, b.ip4)
     pings(b, a.ip6)
     assert all(t.counters()["arp_flooded"] == 0 for t in lab2.tors)
-    wait_for("learned addresses are published", lambda: b.ip4 in mappings(
-        lab2.nva.daemon, mac=b.mac)[0]["ips"])
+    wait_for("learned addresses are published", lambda: b.ip4 in lab2.nva.daemon.mappings(
+        mac=b.mac)[0]["ips"])
 
 
 def test_an_address_of_another_is_not_learned(lab2):
@@ -246,12 +237,12 @@ def test_an_address_of_another_is_not_learned(lab2):
     a.associate("red")
     b.associate("red")
     thief.associate("red", ips=[])
-    everywhere(lab2, 3)
+    lab2.wait_mappings(3)
     with Wire(thief, "eth0") as wire:
         wire.send(*[arp(2, thief.mac, b.ip4, a.ip4, a.mac, dst=a.mac),
                     arp(1, thief.mac, b.ip4, b.ip4)] * 3)
     wait_for("refused", lambda: lab2.tors[1].counters()["learn_refused"] >= 1)
-    assert mappings(lab2.nva.daemon, mac=thief.mac)[0]["ips"] == []
+    assert lab2.nva.daemon.mappings(mac=thief.mac)[0]["ips"] == []
     assert a.ping(b.ip4) == (3, 3)
 
 
@@ -286,7 +277,7 @@ def test_a_network_deleted_while_used(make_lab):
         vm.associate("red")
     for vm in (c, d):
         vm.associate("blue")
-    everywhere(lab2, 4)
+    lab2.wait_mappings(4)
     assert a.ping(b.ip4) == (3, 3)
     with Station(lab2.servers[0], mac="02:be:00:00:99:01") as plain:
         assert plain.request(ASSOC, 1, entry("02:aa:00:00:00:01", RED)).ok
@@ -297,7 +288,7 @@ def test_a_network_deleted_while_used(make_lab):
         t.daemon.rows("show attachments", vni=RED, state="ASSOC") for t in lab2.tors))
     assert a.ping(b.ip4, count=2, wait=1)[1] == 0
     wait_for("no mapping of it", lambda: not any(
-        mappings(d.daemon, vni=RED) for d in lab2.tors + [lab2.nva]))
+        d.daemon.mappings(vni=RED) for d in lab2.tors + [lab2.nva]))
     assert c.ping(d.ip4) == (3, 3)
     with pytest.raises(LabError):
         lab2.add_vm(lab2.servers[0]).associate("red")
@@ -318,8 +309,8 @@ def test_pull(make_lab, reply):
     a, b, c = (lab.add_vm(s) for s in lab.servers)
     for vm in (a, b, c):
         vm.associate("red")
-    wait_for("registered", lambda: len(mappings(lab.nva.daemon)) == 3)
-    assert [len(mappings(t.daemon)) for t in lab.tors] == [1, 1, 1]
+    wait_for("registered", lambda: len(lab.nva.daemon.mappings()) == 3)
+    assert [len(t.daemon.mappings()) for t in lab.tors] == [1, 1, 1]
     # with the MAC known to the VM, the very first frame is data
     a.ip([f"neigh replace {b.ip4} lladdr {b.mac} dev eth0"])
     assert a.ping(b.ip4) == (3, 3)
@@ -328,7 +319,7 @@ def test_pull(make_lab, reply):
     assert a.ping(c.ip4) == (3, 3)
     assert c.ping(a.ip6) == (3, 3)
     assert sum(t.counters()["arp_flooded"] for t in lab.tors) == 0
-    assert {m["mac"] for m in mappings(lab.tors[0].daemon)} == {a.mac, b.mac, c.mac}
+    assert {m["mac"] for m in lab.tors[0].daemon.mappings()} == {a.mac, b.mac, c.mac}
     assert lab.tors[0].counters()["queries"] >= 2
     talkers = {(r["asker"], r["mac"]) for r in lab.nva.daemon.rows("show talkers", vni=RED)}
     assert (lab.tors[0].vtep, b.mac) in talkers
@@ -361,5 +352,5 @@ def test_pull_negative_is_remembered_until_the_vm_comes(make_lab, reply):
     # a move: the one who had pulled hears of it
     late = lab.add_vm(lab.servers[0], ip4=b.ip4, ip6=b.ip6)
     late.signal("associate", vn="red", mac=b.mac, ips=[b.ip4], vsi=b.vsi, **{"if": late.ifname})
-    wait_for("the asker knows", lambda: [m["owner"] for m in mappings(tor.daemon, mac=b.mac)] ==
+    wait_for("the asker knows", lambda: [m["owner"] for m in tor.daemon.mappings(mac=b.mac)] ==
              [tor.vtep])
