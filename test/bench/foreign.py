@@ -103,7 +103,7 @@ def run(bench):
             tap, source, sink = open_tap(near), open_udp(a), open_udp(b, PORT)
             both = []
             for _ in range(rounds):
-                time.sleep(0.02)         # the gap of K13 after the round before is over
+                time.sleep(0.02)         # pacing: the gap of K13 after the round before
                 both.append(one(station, a, b, tap, source, sink))
     bench.row("assoc_lldpad_answer_ms_p50", 1000 * statistics.median(x for x, _ in both), "ms")
     bench.row("assoc_lldpad_answer_ms_p99",

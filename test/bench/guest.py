@@ -32,7 +32,7 @@ def one(ml, machine):
         took_s = time.monotonic() - started
         wait_for("the old server to forget it",
                  lambda: not a.server.daemon.rows("show vms"), 20)
-        time.sleep(AFTER_S)
+        time.sleep(AFTER_S)              # pacing: traffic after the move, too
     pause, out = hv.Pause(ml.events[a], ml.events[b], marks), w.out
     outside = pause.beyond(out["lost_at"], [])
     beyond = pause.beyond(out["lost_at"], w.taps)

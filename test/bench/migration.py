@@ -40,9 +40,7 @@ def berth(settings="", others=0):
                     for i, s in enumerate(lab.servers[1:4:2])] if others else []
         vm.associate("red")
         peer.associate("red")
-        wait_for("mappings", lambda: all(
-            len(t.daemon.rows("show mappings")) == 2 + others * len(stations)
-            for t in (lab.tors[0], lab.tors[2])), 30)
+        lab.wait_mappings(2 + others * len(stations), (lab.tors[0], lab.tors[2]), 30)
         wait_for("ping", lambda: peer.ping(vm.ip4, 1) == (1, 1))
         yield vm, peer
         for station in stations:
@@ -80,7 +78,7 @@ def relearn(vm, to, pause_s):
     told = len(vm.card("stats")["lost_probes"])
     vm.card("prepare", to)
     move.paused_ns = vm.card("pause")["t_ns"]
-    time.sleep(pause_s)
+    time.sleep(pause_s)                  # the modelled stop and copy
     move.resumed_ns = vm.card("resume", to, "announce")["t_ns"]
     vm.server = to
     move.lost_probes = vm.card("stats")["lost_probes"][told:]
@@ -107,7 +105,7 @@ def judge(out, done):
 
 def pinged(vm, peer, n, pause_s, way):
     probe = Probe.ping(peer, vm.ip4)
-    time.sleep(SETTLE_S)
+    time.sleep(SETTLE_S)                 # pacing: traffic before the first move
     done = moves(vm, n, pause_s, way)
     out = probe.end()
     if out["send_errors"] or out["sent"] < 100 * n:
@@ -131,7 +129,7 @@ def udp(bench, vm, peer, n):
     total = {"lost": 0, "dup": 0, "reordered": 0}
     for a, b in ((peer, vm), (vm, peer)):
         probe = Probe.stream(a, b, 100)
-        time.sleep(SETTLE_S)
+        time.sleep(SETTLE_S)             # pacing: the same
         done = moves(vm, n // 2, 0.05, with_hold)
         out = probe.end()
         for key, name in (("lost", "lost"), ("dup", "duplicates"), ("reordered", "reordered")):
@@ -173,7 +171,7 @@ def tcp(bench, vm, peer, n):
     for reverse in (False, True):
         begun = time.monotonic()
         stream = Stream(vm, peer, 2 * quiet + n * (gap + 0.06), reverse)
-        time.sleep(quiet)
+        time.sleep(quiet)                # what is measured before the first move
         done = moves(vm, n, 0.05, with_hold, gap)
         rates = stream.rates()
 
@@ -236,8 +234,16 @@ def run(bench):
             tcp(bench, *pair, 4 if bench.quick else 20)
     if bench.wanted("migration_lost_1000_others"):
         with berth(others=OTHERS) as pair:
-            r = measure("1,000 others", pair, 0.05, with_hold)
-            bench.row("migration_lost_1000_others", r["lost"], f"of {n} moves", 0, at_most=True)
+            lost = sum(measure(f"1,000 others, pause {p}", pair, pause_s, with_hold)["lost"]
+                       for p, pause_s in PAUSES.items())
+            bench.row("migration_lost_1000_others", lost, f"of {n} moves, each pause", 0,
+                      at_most=True)
+    if bench.wanted("migration_beyond_1000_others"):
+        with berth(UNBUFFERED, OTHERS) as pair:
+            lost = sum(measure(f"1,000 others, no buffer, pause {p}", pair, pause_s,
+                               without_hold)["beyond"] for p, pause_s in PAUSES.items())
+            bench.row("migration_beyond_1000_others", lost, f"of {n} moves, each pause", 0,
+                      at_most=True)
     if pings:
         with berth(UNBUFFERED) as pair:
             for p in pings:
