@@ -211,6 +211,9 @@ link_decode(struct netlink_link *l, const struct nlmsghdr *nlh)
         case IFLA_MTU:
             l->mtu = attr_u32(a);
             break;
+        case IFLA_TXQLEN:
+            l->queue = attr_u32(a);
+            break;
         case IFLA_MASTER:
             l->master = attr_u32(a);
             break;

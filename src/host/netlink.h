@@ -12,6 +12,7 @@
 #define NETLINK_NAME 16 /* IFNAMSIZ */
 struct netlink_link {
     uint32_t ifindex, mtu;
+    uint32_t queue;       /* frames that may wait to be sent; of a tap, to be read */
     uint32_t flags;       /* IFF_*; up: IFF_UP */
     uint32_t master;      /* ifindex of the bridge, bond, VRF; 0 = none */
     uint32_t lower;       /* IFLA_LINK; veth: the peer's ifindex */
@@ -80,6 +81,8 @@ int netlink_route_to(struct netlink *n, const struct ip *to,
 int netlink_set_up(struct netlink *n, uint32_t ifindex, bool up, struct host_err *err);
 int netlink_set_mtu(
     struct netlink *n, uint32_t ifindex, uint32_t mtu, struct host_err *err);
+int netlink_set_queue(
+    struct netlink *n, uint32_t ifindex, uint32_t frames, struct host_err *err);
 /* K9. A flag of the interface, as `ip link set promisc`: unlike a packet membership it
  * outlives the daemon, so that the pinned data plane goes on taking frames (K15). */
 int netlink_set_promisc(

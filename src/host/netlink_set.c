@@ -70,6 +70,20 @@ netlink_set_mtu(struct netlink *n, uint32_t ifindex, uint32_t mtu, struct host_e
 }
 
 int
+netlink_set_queue(
+    struct netlink *n, uint32_t ifindex, uint32_t frames, struct host_err *err)
+{
+    struct nlmsghdr *nlh = netlink_link_request(n, RTM_NEWLINK, 0, ifindex);
+    char name[NETLINK_NAME];
+    mnl_attr_put_u32(nlh, IFLA_TXQLEN, frames);
+    int rc = netlink_request_run(n, NULL, NULL);
+    if (rc < 0)
+        return host_fail(err, rc, "interface %s: cannot set a queue of %u frames: %m%s",
+            name_of(n, ifindex, name), frames, n->kernel_text);
+    return 0;
+}
+
+int
 netlink_delete(struct netlink *n, uint32_t ifindex, struct host_err *err)
 {
     char name[NETLINK_NAME];

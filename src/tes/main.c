@@ -25,8 +25,9 @@
 #include <unistd.h>
 
 #define JOURNAL_LAYOUT 2
-#define RECORD_VM      1 /* the node's */
-#define RECORD_VSI     2 /* struct vsi_record: lldpad has it */
+#define RECORD_VM      1     /* the node's */
+#define RECORD_VSI     2     /* struct vsi_record: lldpad has it */
+#define TAP_QUEUE      16384 /* hold_frames of an edge, as it is by default */
 #define CHECK_US       5000000
 
 /* --- the agent on this host --- */
@@ -74,12 +75,24 @@ input(struct agent *a, const struct tes_in *in)
 
 /* --- outputs --- */
 
+/* What waited for a VM comes at once, before it runs: its tap must have room for that,
+ * and has some 1,000 places (K12). */
+static void
+make_room(struct agent *a, const struct netlink_link *tap)
+{
+    struct host_err err;
+    if (strcmp(tap->kind, "tun") == 0 && tap->queue < TAP_QUEUE &&
+        netlink_set_queue(a->nl, tap->ifindex, TAP_QUEUE, &err))
+        log_warn("tag", "%s", err.text);
+}
+
 static void
 do_tag(struct agent *a, const struct tes_out *o)
 {
     struct tes_in in = {.type = TES_IN_TAGGED, .id = o->id};
     struct host_err err;
     struct netlink_link link;
+    bool known;
     struct tes_bpf_tag tag = {.ifname = o->tag.ifname,
         .mac = o->tag.mac,
         .vid = o->tag.vid,
@@ -91,8 +104,12 @@ do_tag(struct agent *a, const struct tes_out *o)
         in.status = -EOPNOTSUPP;
     } else {
         tag.uplink = a->up[o->tag.uplink].number;
-        if (a->conf.peer && netlink_find(a->nl, tag.ifname, &link, &err) == 0)
-            tag.peer = strcmp(link.kind, "veth") == 0 && link.netnsid >= 0;
+        known = (a->conf.peer || tag.away) &&
+                netlink_find(a->nl, tag.ifname, &link, &err) == 0;
+        tag.peer = known && a->conf.peer && strcmp(link.kind, "veth") == 0 &&
+                   link.netnsid >= 0;
+        if (known && tag.away)
+            make_room(a, &link);
         in.status = tes_bpf_tag(a->plane, &tag, &err);
         if (in.status)
             log_warn("tag", "%s", err.text);

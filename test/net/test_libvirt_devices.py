@@ -6,8 +6,11 @@ libvirtd are restarted under a running guest.
     guest ─ [srv1: libvirtd, berth-tes] ═ tor1 ═══ tor2 ═ [srv2: libvirtd, berth-tes]
                                             ╰═ tor3 ═ srv3 ─ asker
 """
+import json
 import os
+import socket
 import sys
+import time
 
 import pytest
 
@@ -16,6 +19,7 @@ import hypervisor as hv  # noqa: E402
 from lab import LabError, wait_for  # noqa: E402
 
 SECOND = "52:54:00:00:99:01"
+FLOOD = 5000
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,41 @@ def test_a_paused_guest_moves_and_stays_paused(ml, machine):
         wait_state(b, machine.mac, "associated")
         wait_for("an answer of the guest", lambda: machine.ask(ml.asker), 20, 0.05)
     assert w.out["sent"] > 10 and w.out["lost"] == 0, w.out      # A14: they have waited
+
+
+def tap_counts(hypervisor, machine):
+    """Frames that QEMU has taken out of the machine's tap, and that found no room in it."""
+    out = hypervisor.server.run(["ip", "-j", "-s", "link", "show", "dev", machine.tap(hypervisor)])
+    counts = json.loads(out.stdout)[0]["stats64"]["tx"]
+    return counts["packets"], counts["dropped"]
+
+
+def test_all_that_waited_finds_room(ml, machine):
+    """More frames than a tap has places wait at the edge, and come at once (K12)."""
+    a, b = machine.at, ml.other(machine.at)
+    a.virsh("suspend", machine.name)
+    wait_state(a, machine.mac, "suspended")
+    machine.migrate(b)
+    wait_state(b, machine.mac, "suspended")
+    edge, (taken, dropped) = b.server.nve, tap_counts(b, machine)
+    before = edge.counters()
+    with ml.asker.inside():
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with s:
+        for number in range(FLOOD):
+            s.sendto(number.to_bytes(8, "big"), (machine.ip4, 9))
+            if number % 50 == 0:
+                time.sleep(0.002)        # spacing: some 20,000 a second
+    held = edge.counters()["held"] - before["held"]
+    assert held > FLOOD / 2, held
+    b.virsh("resume", machine.name)
+    wait_state(b, machine.mac, "associated")
+    wait_for("QEMU to take what waited", lambda: tap_counts(b, machine)[0] - taken >= held, 20, 0.05)
+    after = edge.counters()
+    assert after["released"] - before["released"] == held
+    assert after["drop_held"] == before["drop_held"]
+    assert tap_counts(b, machine)[1] == dropped
+    assert machine.ask(ml.asker, wait_s=2)
 
 
 def test_the_agent_restarts(ml, machine):

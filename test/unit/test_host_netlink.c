@@ -102,10 +102,12 @@ test_links(void **state)
     assert_true(a.up && !a.carrier && !b.up);
     need(netlink_set_up(n, b.ifindex, true, &err));
     need(netlink_set_mtu(n, b.ifindex, 1300, &err));
+    need(netlink_set_queue(n, b.ifindex, 5000, &err));
     need(netlink_set_promisc(n, b.ifindex, true, &err));
     need(netlink_find_index(n, b.ifindex, &b, &err));
     assert_true(b.up && b.carrier);
     assert_int_equal(b.mtu, 1300);
+    assert_int_equal(b.queue, 5000);
     assert_int_equal(b.promiscuity, 1);
     need(netlink_set_promisc(n, b.ifindex, false, &err));
     need(netlink_find(n, "v1", &b, &err));
