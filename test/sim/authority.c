@@ -94,6 +94,7 @@ store_out(struct world *w, const struct nva_out *o)
         snprintf(s.name, sizeof(s.name), "%s", o->name);
     if (o->store == STORE_EPOCH)
         check_grant(w, o);
+    owners_stored(w, o);
     if (at < n->store_last)
         at = n->store_last;
     n->store_last = at;
@@ -288,6 +289,7 @@ nva_crash(struct world *w, uint64_t down_us)
     for (uint32_t i = 0; i < w->n_heap; i++)
         if (w->heap[i].type == EV_STORE)
             w->heap[i].size = 0;
+    owners_crash(w);
     /* epochs that nobody was told of may be granted again */
     struct tab_row *r;
     tab_done(&n->granted);

@@ -172,6 +172,8 @@ nve_out_do(struct world *w, uint32_t i, const struct nve_out *o)
         break;
     case NVE_OUT_DP:
         dp_trace(w, i, &o->dp, o->id, "says");
+        if (o->dp.type == DP_FDB_SET && o->dp.u.fdb.kind == FDB_LOCAL)
+            owners_said(w, i, o->dp.u.fdb.vni, &o->dp.u.fdb.mac);
         dp_out(w, i, o);
         break;
     case NVE_OUT_JOURNAL:

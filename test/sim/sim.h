@@ -295,6 +295,7 @@ struct world {
     struct flight *flights; /* by number of the frame */
     uint32_t cap_flights;
     struct tab paths; /* (sender, VM, path) -> number of the last frame taken */
+    struct tab numbers, newest, places; /* owners.c */
     struct mover *movers;
     uint32_t n_movers;
     uint32_t step_outs;
@@ -469,6 +470,17 @@ void cover_fault(enum fault f);
 void cover_add(struct coverage *to, const struct coverage *from);
 /* One line per table; all rows that nobody reached. Returns how many those are. */
 uint32_t cover_print(const struct coverage *c, bool rows);
+
+/* owners.c: P2 and P3 after every step */
+void owners_begin(struct world *w);
+void owners_done(struct world *w);
+void owners_crash(struct world *w); /* of the authority */
+void owners_stored(struct world *w, const struct nva_out *o);
+void owners_local(
+    struct world *w, uint32_t nve, uint32_t vni, const struct mac *mac);
+void owners_said(struct world *w, uint32_t nve, uint32_t vni, const struct mac *mac);
+void owners_remote(struct world *w, uint32_t nve, uint32_t to, uint32_t vni,
+    const struct mac *mac, bool relay);
 
 /* live.c */
 bool vm_up(const struct world *w, uint32_t vm); /* runs, and its tag is open */

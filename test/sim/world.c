@@ -228,6 +228,7 @@ build(struct world *w)
     w->vms = mem_alloc(s->vms * sizeof(*w->vms));
     tab_init(&w->conns);
     tab_init(&w->paths);
+    owners_begin(w);
     for (uint32_t i = 0; i < s->nves; i++)
         nve_make(w, i);
     for (uint32_t i = 0; i < w->n_servers; i++)
@@ -295,6 +296,7 @@ world_done(struct world *w)
     recorder_done(w);
     tab_done(&w->conns);
     flights_done(w);
+    owners_done(w);
     movers_done(w);
     for (uint32_t i = 0; w->vms && i < w->sc->vms; i++)
         mem_free(w->vms[i].wait);
