@@ -76,6 +76,8 @@ bool attach_restore(struct edge *e, const uint8_t *bytes, uint16_t size,
 void attach_restored(struct edge *e);
 void attach_again(struct edge *e);               /* what changed meanwhile; registers (E6) */
 bool attach_has(const struct edge *e, uint32_t port, const struct vsiid *id);
+/* May others be told that we own it? false: not yet (E7); else rec has the number. */
+bool attach_owns(const struct edge *e, uint32_t entry, struct mapping_rec *rec);
 uint32_t attach_count(const struct edge *e);
 size_t attach_bytes(const struct edge *e);       /* memory of tables and indexes (K19) */
 void attach_coverage(const struct edge *e, uint64_t *hits);   /* per row of att_fsm */

@@ -195,6 +195,23 @@ entry_publish(struct edge *e, uint32_t h, bool refresh)
     o->u.reg.refresh = refresh && !want; /* what was never granted is a claim still */
 }
 
+/* The same to whoever asks us: a number of our own that was not granted may never be,
+ * and whoever took it for ours would keep it against the older one of the owner. */
+bool
+attach_owns(const struct edge *e, uint32_t h, struct mapping_rec *rec)
+{
+    const struct entry *n = entry_at(e, h);
+    uint32_t txn = att_at(e, n->att)->txn;
+    const struct held *was = txn_before(e, h);
+    if (was) {
+        rec->epoch = was->epoch;
+        rec->migration_id = was->migration_id;
+        return !was->want;
+    }
+    bool comes = txn && txn_at(e, txn)->phase == TXN_INSTALL && n->flags & ENTRY_FRESH;
+    return !comes && !(n->flags & ENTRY_WANT);
+}
+
 /* ---- what it answers ---- */
 
 static bool

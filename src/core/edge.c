@@ -490,7 +490,11 @@ edge_answer_query(struct edge *e, uint32_t vni, const struct mac *mac,
     const struct ip *ip, struct mapping_rec *rec)
 {
     uint32_t entry = 0;
-    return mapping_find(e, vni, mac, ip, rec, &entry) && entry;
+    if (!mapping_find(e, vni, mac, ip, rec, &entry) || !entry)
+        return false;
+    if (!attach_owns(e, entry, rec))
+        rec->epoch = 0;
+    return true;
 }
 
 void

@@ -163,7 +163,8 @@ void edge_unreserved(struct edge *e, const struct mapping_rec *rec, uint64_t now
  * bounded rate, and only when we do send there (D5, RFC 8014 section 6). */
 void edge_smr(struct edge *e, uint32_t vni, const struct mac *mac, const struct ip *from,
     uint64_t now_us);
-/* Distributed replies (S4-32): do we own it? true and *rec (borrowed until the next call). */
+/* Distributed replies (S4-32): do we own it? true and *rec (borrowed until the next call);
+ * its epoch is 0 while nothing can be said of it (E7): whoever asked asks again. */
 bool edge_answer_query(struct edge *e, uint32_t vni, const struct mac *mac,
     const struct ip *ip, struct mapping_rec *rec);
 

@@ -326,6 +326,8 @@ pull_question(struct map_lisp *m, const struct lisp_pull_question *q)
         lisp_pull_reply(m->pull, q, NULL);
         return;
     }
+    if (rec.epoch == 0)
+        return;
     lisp_record_of(&rec, &q->eid, &answer);
     answer.ttl_min = 1;                  /* whoever asked us is not subscribed at us */
     lisp_pull_reply(m->pull, q, &answer);
