@@ -228,6 +228,15 @@ event_fill(
     __builtin_memcpy(ev->ip, ask->ip, 16);
 }
 
+/* The rest of the ring is for what is short: whoever fills it with long frames takes
+ * from nobody the word of a move. */
+static __always_inline bool
+ring_crowded(void)
+{
+    return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >
+           bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 2;
+}
+
 /* The frame goes along where it fits: core holds the first ones (K18) and reads ARP, ND
  * and DHCP itself. Of a relayed one the addresses say all. A full ring loses the event;
  * the sender asks again. */
@@ -238,7 +247,7 @@ event_send(struct __sk_buff *skb, const struct from *f, const struct nve_ask *as
     __u32 len = skb->len, copy = len;
     bool head = skb->gso_size || ask->type == DP_EV_RELAYED || ask->type == DP_EV_ASTRAY;
 
-    if (len > NVE_FRAME_MAX || head) {
+    if (len > NVE_FRAME_MAX || head || (len > NVE_FRAME_SMALL && ring_crowded())) {
         len = NVE_FRAME_MAX + 1;
         copy = 14;
     }

@@ -18,9 +18,10 @@ FRAMES, BATCH = 100_000, 500
 
 
 def memory(daemon):
-    """Anonymous resident octets of a daemon."""
+    """Octets that a daemon has allocated. Not those resident: they grow as tables of fixed
+    size come into use, by what there is to remember, which is more on a slow machine."""
     with open(f"/proc/{daemon.process.pid}/status", encoding="ascii") as f:
-        return next(int(line.split()[1]) << 10 for line in f if line.startswith("RssAnon"))
+        return next(int(line.split()[1]) << 10 for line in f if line.startswith("VmData"))
 
 
 def captured():
@@ -81,7 +82,7 @@ def test_forged_truncated_and_oversized_signalling(rack):
                 early = memory(tor.daemon)
     grown = memory(tor.daemon) - early
     assert tor.daemon.process.poll() is None and tor.daemon.process.pid == pid
-    assert grown < 1 << 20, f"{grown} octets more after the last 80,000 frames"
+    assert grown < 1 << 18, f"{grown} octets more after the last 80,000 frames"
     counters = tor.counters()
     assert counters["rx_malformed"] > 100 and counters["rx_bad"] > 100
     assert counters["signalling"] > FRAMES // 2

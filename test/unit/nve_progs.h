@@ -32,6 +32,7 @@ static uint64_t before[DPC_N];
 static struct dp_event events[64];
 static uint8_t event_frames[64][2048];
 static int n_events;
+static bool keep_events; /* in the ring */
 
 static inline void
 on_event(void *ctx, const struct dp_event *ev)
@@ -62,7 +63,8 @@ run(const struct bpf_program *prog, const struct frame *f, struct __sk_buff *ctx
         fail_msg("test run: %d", rc);
     out.size = o.data_size_out;
     n_events = 0;
-    dp_bpf_poll(dp, 0, on_event, NULL);
+    if (!keep_events)
+        dp_bpf_poll(dp, 0, on_event, NULL);
     return (int)o.retval;
 }
 

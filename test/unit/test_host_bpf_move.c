@@ -2,6 +2,7 @@
 /* What the edge's programs do with frames for VMs that are on their way, and tell of
  * it. */
 #include "nve_progs.h"
+#include "base/rng.h"
 
 /* A held frame comes back, with what it carries. */
 static int
@@ -141,12 +142,108 @@ test_relayed(void **state)
     OP(dp, DP_FDB_DEL, fdb, .vni = VN_S, .mac = other);
 }
 
+static void
+event_seen(void *ctx, const struct dp_event *ev)
+{
+    unsigned *seen = ctx;
+
+    seen[ev->type]++;
+}
+
+/* Nobody's events drown those of others: an endpoint that sends where nothing is, and
+ * VMs that ask for addresses that nobody has, in long frames. */
+static void
+test_event_floods(void **state)
+{
+    struct mac other = mac_n(0x1f);
+    struct frame late = udp4(other, C, 1, 2, 20);
+    unsigned seen[DP_N_EVENTS] = {0};
+    uint64_t long_ones, start_ms = now_ms();
+
+    NEED_ROOT();
+    for (unsigned i = 0; i < 2000; i++) { /* astray: 50 at once, and 100 a second */
+        struct frame f = udp4(mac_n(0x9000 + i), C, 1, 2, 20);
+
+        expect_drop(overlay_in(&f, VN_S, V3, 64, 0), DPC_DROP_SPLIT);
+        seen[DP_EV_ASTRAY] += (unsigned)n_events;
+        assert_true(!n_events || events[0].type == DP_EV_ASTRAY);
+    }
+    assert_in_range(seen[DP_EV_ASTRAY], 1, 60 + (now_ms() - start_ms) / 10);
+    keep_events = true; /* the daemon is busy */
+    for (unsigned v = 0; v < 64; v++) {
+        struct mac m = mac_n(0x7000 + v);
+
+        OP(dp, DP_VSI_SET, vsi, .port = 1, .vni = VN_S, .vsi = 100 + v, .vid = 100,
+            .mac = m, .active = 1);
+        for (unsigned i = 0; i < 40; i++) {
+            struct frame f = udp4(mac_n(0xa000 + v * 64 + i), m, 1, 2, 1400);
+
+            expect_drop(port_in(&f, TAGGED(100)), DPC_DROP_UNKNOWN_MAC);
+        }
+        OP(dp, DP_VSI_DEL, vsi, .port = 1, .vid = 100, .mac = m);
+    }
+    OP(dp, DP_FDB_SET, fdb, .vni = VN_S, .mac = other, .kind = FDB_RELAY,
+        .vtep = ip_n("192.0.2.2"));
+    expect_sent(overlay_in(&late, VN_S, V2, 64, 0), DPC_RELAYED);
+    keep_events = false;
+    memset(seen, 0, sizeof(seen));
+    dp_bpf_poll(dp, 0, event_seen, seen);
+    long_ones = seen[DP_EV_MISS_MAC];
+    print_message("%llu of 2560\n", (unsigned long long)long_ones);
+    assert_in_range(long_ones, 1000, 2560); /* without the frames there is room */
+    assert_int_equal(seen[DP_EV_RELAYED], 1);
+    OP(dp, DP_FDB_DEL, fdb, .vni = VN_S, .mac = other);
+}
+
+/* What is refused of any VM is refused of one on its way; a hold tells nobody. */
+static void
+test_held_hostile(void **state)
+{
+    struct mac held = mac_n(0x2e);
+    struct frame f = udp4(held, C, 1, 2, 20), two = f;
+    struct nve_fdb_key key = {.vni = VN_S};
+    struct nve_fdb to;
+    struct rng r;
+
+    NEED_ROOT();
+    OP(dp, DP_HOLD_SET, hold, .vni = VN_S, .mac = held, .frames = 9, .octets = 9000,
+        .max_us = 1000000);
+    memcpy(key.mac, held.b, 6);
+    assert_int_equal(bpf_map_lookup_elem(dp->fd.fdb, &key, &to), 0);
+    memcpy(two.b + 12, "\x81\0\0\5", 4);
+    expect_drop(overlay_in(&f, VN_S, V2, 64, 0x8100), DPC_DROP_SECOND_TAG);
+    expect_drop(overlay_in(&two, VN_S, V2, 64, 0), DPC_DROP_SECOND_TAG);
+    expect_drop(overlay_in(&f, VN_S, 0x01020304, 64, 0), DPC_DROP_VTEP);
+    expect_drop(overlay_in(&f, VN_S + 1, V2, 64, 0), DPC_DROP_NO_VN);
+    rng_seed(&r, 29);
+    for (int i = 0; i < 5000; i++) { /* any octets: kept whole but for the first six */
+        struct frame g = f;
+        int rc;
+
+        for (uint32_t n = rng_below(&r, 20); n; n--)
+            g.b[14 + rng_below(&r, (uint32_t)g.size - 14)] = (uint8_t)rng_next(&r);
+        g.b[11] = (uint8_t)rng_next(&r);
+        g.size = 34 + rng_below(&r, (uint32_t)g.size - 33);
+        dp->holds[NVE_HOLDS + dp->holds[to.hold].share].in = 0;
+        rc = overlay_in(&g, VN_S, V2, 1 + rng_below(&r, 255), 0);
+        assert_int_equal(n_events, 0);
+        if (rc == ACT_SHOT)
+            continue;
+        expect_count(DPC_HELD, 1);
+        assert_int_equal(out.b[0], 2);
+        assert_memory_equal(out.b + 6, g.b + 6, g.size - 6);
+    }
+    OP(dp, DP_HOLD_DEL, hold, .vni = VN_S, .mac = held);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hold),
         cmocka_unit_test(test_relayed),
+        cmocka_unit_test(test_held_hostile),
+        cmocka_unit_test(test_event_floods),
     };
     return cmocka_run_group_tests_name("host_bpf_move", tests, setup, teardown);
 }
