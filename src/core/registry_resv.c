@@ -146,8 +146,11 @@ reg_resv_keep(struct registry *r, uint32_t nve, const struct mapping_rec *rec)
 void
 reg_resv_said(struct registry *r, uint32_t nve, uint32_t h)
 {
-    count(r, reg_resv(r, h), nve);
-    reg_resv(r, h)->gen = reg_nve(r, nve)->gen;
+    struct reg_resv *v = reg_resv(r, h);
+    if (!v->nve)
+        timers_set(&r->timers, &v->timer, r->now_us + r->conf.forget_us, REG_T_RESV, h);
+    count(r, v, nve);
+    v->gen = reg_nve(r, nve)->gen;
 }
 
 void
@@ -155,7 +158,11 @@ registry_load_reservation(
     struct registry *r, const struct mapping_rec *rec, uint64_t now_us)
 {
     r->now_us = now_us;
-    keep(r, rec, &rec->owner);
+    uint32_t h = keep(r, rec, &rec->owner);
+    /* Whoever reserved it says so again, or is gone (K11). */
+    if (h)
+        timers_set(&r->timers, &reg_resv(r, h)->timer,
+            now_us + r->conf.recover_us + r->conf.stale_us, REG_T_RESV, h);
 }
 
 /* The number that counts for the key's owner. */

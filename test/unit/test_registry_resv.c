@@ -327,6 +327,40 @@ test_number_of_another(void **state)
     assert_int_equal(reg(2, m, false)->type, REG_REGISTERED);
 }
 
+/* After a restart of the authority: who reserved and never comes back has reserved
+ * nothing, and the owner hears of it as it would have without the restart. */
+static void
+test_reserved_by_the_dead(void **state)
+{
+    (void)state;
+    struct mapping_rec own = reg(1, rec_n(0, 1, 0), true)->rec;
+    reserve(2, 0, 1, 11);
+    uint64_t e2 = answer()->rec.epoch;
+    reserve(3, 0, 2, 12);
+    answer();
+    restart();
+    up(1);
+    up(3);
+    run();
+    n_answers = 0;
+    assert_int_equal(reg(1, own, false)->type, REG_REGISTERED);
+    struct mapping_rec m = rec_n(0, 2, EPOCH_RESERVED);
+    m.migration_id = 12;
+    registry_reserve(R, S[3].nve, 9, &m, now);
+    assert_int_equal(answer()->type, REG_GRANT);
+    registry_register_end(R, S[1].nve, now);
+    registry_register_end(R, S[3].nve, now);
+    run();
+    told(1, 1, 2, e2, 11);
+    tick(31000000);
+    told_void(1, 2, 2, e2);
+    assert_int_equal(n_reservations(), 1);
+    tick(60000000);
+    assert_int_equal(n_reservations(), 1); /* that stands as long as any */
+    tick(40000000);
+    assert_int_equal(n_reservations(), 0);
+}
+
 /* Numbers are not used up by who makes them up: a server behind an edge carries the
  * highest that is taken, again and again, in every way there is. */
 static void
@@ -376,6 +410,7 @@ main(void)
         T(test_reservation_share),
         T(test_number_of_another),
         T(test_numbers_last),
+        T(test_reserved_by_the_dead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
