@@ -93,3 +93,25 @@ def test_picture(moved, tmp_path):
     arrows = [x for x in picture.getElementsByTagName("line") if x.getAttribute("marker-end")]
     assert len(arrows) >= 10
     assert os.path.getsize(path) < 1 << 20
+
+
+def test_dropped_frames_are_told(make_lab):
+    """A hold of five frames: of those of a pause the oldest are lost, and the trace says it."""
+    lab = make_lab(tors=3)
+    for tor in lab.tors:
+        tor.settings = "settings { hold_frames = 5 }"
+    lab.start()
+    lab.nva.vn_add(5000, "red", mtu=1450)
+    vm, peer = lab.add_moving_vm(lab.servers[:2]), lab.add_vm(lab.servers[2])
+    vm.associate("red")
+    peer.associate("red")
+    wait_for("ping", lambda: peer.ping(vm.ip4, 1) == (1, 1))
+    probe = Probe.ping(peer, vm.ip4)
+    vm.move(lab.servers[1], 0.05)
+    wait_for("the end of the hold", lambda: any(
+        r["event"] == "held" and r["name"] == lab.tors[1].name for r in rows(lab, vm)))
+    report = probe.end()
+    told = [r for r in rows(lab, vm) if r["event"] == "held"]
+    lost = sum(r.get("dropped", 0) for r in told)
+    assert report["lost"] == lost >= 30, told
+    assert f"dropped {told[-1]['dropped']}" in berth(lab, "trace", "vm", vm.vsi)
