@@ -234,6 +234,79 @@ test_overflow(void **state)
     assert_int_equal(dp_bpf_apply(b.dp, &op), -EINVAL);
 }
 
+/* As many at once as the kernel's own queues take. */
+static void
+flood_of(struct mac dst, int n)
+{
+    for (int i = 0; i < n; i += 200) {
+        uint64_t end = now_ms() + WAIT, want = count(&b, DPC_RX_OVERLAY);
+        int some = n - i < 200 ? n - i : 200;
+
+        send_many(&a, A, dst, 1, some);
+        while (count(&b, DPC_RX_OVERLAY) < want + (uint64_t)some) {
+            assert_true(now_ms() < end);
+            poll(NULL, 0, 1);
+        }
+    }
+}
+
+/* A flood for one network's VM, while nobody reads the TAP: the programs refuse what is
+ * above its share, and what another network's VM waits for is all there. Nor does it
+ * gain by a hold more, and when it is over it is served again. */
+static void
+test_flood(void **state)
+{
+    const int flood = NVE_HOLD_QUEUE / 4 + 3000;
+    uint64_t dropped, kept;
+    struct mac D = mac_n(4);
+
+    NEED_ROOT();
+    go(&a);
+    OP(a.dp, DP_VN_SET, vn, .vni = VN2, .mtu = 1500);
+    OP(a.dp, DP_VAP_SET, vap, .port = a.port, .vni = VN2, .vid = 101);
+    OP(a.dp, DP_VSI_SET, vsi, .port = a.port, .vni = VN2, .vsi = 3, .vid = 101,
+        .mac = A, .active = 1);
+    OP(a.dp, DP_FDB_SET, fdb, .vni = VN2, .mac = D, .kind = FDB_REMOTE,
+        .vtep = b.conf.local);
+    OP(a.dp, DP_FDB_SET, fdb, .vni = VN, .mac = C, .kind = FDB_REMOTE,
+        .vtep = b.conf.local);
+    go(&b);
+    OP(b.dp, DP_VN_SET, vn, .vni = VN2, .mtu = 1500);
+    OP(b.dp, DP_FDB_SET, fdb, .vni = VN2, .mac = D, .kind = FDB_LOCAL, .port = b.port,
+        .vid = 202);
+    OP(b.dp, DP_HOLD_SET, hold, .vni = VN2, .mac = D, .frames = 1000, .octets = 1 << 20,
+        .max_us = 60000000);
+    hold_set(&b, B, 1 << 20);
+    hold_set(&b, C, 1 << 20);
+    dropped = count(&b, DPC_DROP_HELD);
+    kept = count(&b, DPC_HELD);
+    flood_of(B, flood / 2);
+    flood_of(C, flood - flood / 2);
+    for (int i = 0; i < 50; i++) {
+        struct frame f = udp4(D, A, (uint16_t)(1 + i), 9, 100);
+
+        raw_send(a.far, &f, 101);
+    }
+    assert_int_equal(count(&b, DPC_HELD) - kept, NVE_HOLD_QUEUE / 4 + 50);
+    assert_int_equal(count(&b, DPC_DROP_HELD) - dropped, 3000);
+    TURN_UNTIL(loop, view(&b, D).frames == 50 &&
+                         view(&b, B).kept == view(&b, B).frames &&
+                         view(&b, C).kept == view(&b, C).frames);
+    assert_int_equal(view(&b, B).frames + view(&b, C).frames, NVE_HOLD_QUEUE / 4);
+    hold_del(&b, B, false);
+    hold_del(&b, C, false);
+    go(&b);
+    OP(b.dp, DP_HOLD_DEL, hold, .vni = VN2, .mac = D, .drain = 1);
+    TURN_UNTIL(loop, view(&b, D).kept == 0);
+    expect_many(&b, 202, 1, 50);
+    hold_set(&b, B, 1000);
+    send_many(&a, A, B, 1, 20);
+    TURN_UNTIL(loop, view(&b, B).frames == 20);
+    hold_del(&b, B, true);
+    TURN_UNTIL(loop, view(&b, B).kept == 0);
+    expect_many(&b, b.vid, 1, 20);
+}
+
 /* A frame that core kept (K18) joins the queue. */
 static void
 test_frame_op(void **state)
@@ -683,6 +756,7 @@ main(void)
         cmocka_unit_test(test_overlay),
         cmocka_unit_test(test_neighbours),
         cmocka_unit_test(test_overflow),
+        cmocka_unit_test(test_flood),
         cmocka_unit_test(test_frame_op),
         cmocka_unit_test(test_sync),
         cmocka_unit_test(test_restart),
