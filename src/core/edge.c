@@ -520,17 +520,18 @@ edge_unreserved(struct edge *e, const struct mapping_rec *rec, uint64_t now_us)
         attach_target(e, rec->vni, &rec->mac);
 }
 
-void
+bool
 edge_smr(struct edge *e, uint32_t vni, const struct mac *mac, const struct ip *from,
     uint64_t now_us)
 {
     e->now_us = now_us;
     if (!mapping_smr(e, vni, mac, from))
-        return;
+        return false;
     struct edge_out *o = edge_emit(e, EDGE_QUERY);
     o->u.query.vni = vni;
     o->u.query.mac = *mac;
     edge_count(e, EDGEC_QUERIES);
+    return true;
 }
 
 static void

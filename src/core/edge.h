@@ -160,8 +160,8 @@ void edge_reserved(struct edge *e, const struct mapping_rec *rec, uint64_t now_u
  * frames wait here again. */
 void edge_unreserved(struct edge *e, const struct mapping_rec *rec, uint64_t now_us);
 /* The NVE `from` says that it relays what we send to (vni, mac): ask the authority, at a
- * bounded rate, and only when we do send there (D5, RFC 8014 section 6). */
-void edge_smr(struct edge *e, uint32_t vni, const struct mac *mac, const struct ip *from,
+ * bounded rate, and only when we do send there (D5, RFC 8014 section 6); else false. */
+bool edge_smr(struct edge *e, uint32_t vni, const struct mac *mac, const struct ip *from,
     uint64_t now_us);
 /* Distributed replies (S4-32): do we own it? true and *rec (borrowed until the next call);
  * its epoch is 0 while nothing can be said of it (E7): whoever asked asks again. */

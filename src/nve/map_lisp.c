@@ -407,8 +407,8 @@ pull_output(struct map_lisp *m, struct nve_out *out)
          * we send to that NVE at all; an address alone is another router's business. */
         if (o.eid.kind == LISP_EID_MAC) {
             struct mapping_rec old = {.vni = o.eid.vni, .mac = o.eid.mac, .owner = o.from};
-            nve_seen_mapping(m->n, TRACE_REDIRECTED, &old);
-            edge_smr(m->n->edge, o.eid.vni, &o.eid.mac, &o.from, m->n->now_us);
+            if (edge_smr(m->n->edge, o.eid.vni, &o.eid.mac, &o.from, m->n->now_us))
+                nve_seen_mapping(m->n, TRACE_REDIRECTED, &old);
         } else {
             lisp_pull_request(m->pull, &o.eid, m->n->now_us);
         }

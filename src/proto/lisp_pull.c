@@ -17,13 +17,13 @@
 
 const struct setting lisp_pull_settings[LISP_PULL_N_SETTINGS] = {
     {"pull-retry",   SECOND,     SECOND, 10 * SECOND,  "RFC 9301 5.3",
-     "first pause before asking again"                                                                     },
-    {"pull-tries",   4,          1,      16,           "RFC 9301 5.3", "packets for one question"          },
-    {"pull-max",     4096,       16,     1048576,      "K19",          "questions open at once"            },
+     "first pause before asking again"                                                                       },
+    {"pull-tries",   4,          1,      16,           "RFC 9301 5.3", "packets for one question"            },
+    {"pull-max",     4096,       16,     1048576,      "K19",          "questions open at once"              },
     {"pull-smr",     3 * SECOND, SECOND, 600 * SECOND, "RFC 9301 6.1",
-     "least time between SMRs for one key and RLOC"                                                        },
-    {"pull-smr-max", 1024,       16,     1048576,      "K19",          "keys and RLOCs remembered for that"},
-    {"pull-smr-in",  1000,       1,      1000000,      "D5",           "SMRs taken in a second"            },
+     "least time between SMRs for one key and RLOC"                                                          },
+    {"pull-smr-max", 1024,       16,     1048576,      "K19",          "keys and RLOCs remembered for that"  },
+    {"pull-smr-in",  1000,       1,      1000000,      "D5",           "SMRs taken in a second of one sender"},
 };
 
 struct question {
@@ -38,7 +38,8 @@ struct smr_slot {
     struct ip to;
     uint64_t until_us;
 };
-#define INVOKED_N 64 /* keys remembered of which an SMR came lately */
+#define SMR_SENDERS 256 /* by hash */
+#define INVOKED_N   64  /* keys remembered of which an SMR came lately */
 struct invoked {
     struct lisp_eid eid;
     uint64_t until_us;
@@ -54,7 +55,8 @@ struct lisp_pull {
     struct timers timers;
     struct smr_slot *smrs;
     struct invoked invoked[INVOKED_N];
-    uint64_t smr_full_us; /* when as many SMRs as fit into a second may come again */
+    uint64_t smr_full_us[SMR_SENDERS]; /* when as many SMRs as fit into a second may
+                                        * come again */
     struct fifo items;
     struct arena arena;
     uint64_t n_nonces;
@@ -388,21 +390,23 @@ is_key(const struct lisp_eid *eid)
     return eid->kind == LISP_EID_IP || eid->kind == LISP_EID_MAC;
 }
 
-/* Anybody can send one. It says nothing but that we may ask, and that at a bounded
- * rate. */
+/* Anybody can send one. It says nothing but that we may ask, and that at a bounded rate
+ * for each sender: who floods us is not heard, the others are. */
 static void
 smr_in(struct lisp_pull *p, const struct ip *from, const struct lisp_request *m,
     uint64_t now_us)
 {
     uint64_t each_us = SECOND / p->conf.settings[LISP_PULL_SMR_IN];
     p->counters[LISP_PC_SMR_IN]++;
-    if (p->smr_full_us < now_us)
-        p->smr_full_us = now_us;
-    if (p->smr_full_us + each_us > now_us + SECOND) {
+    uint64_t *full_us =
+        &p->smr_full_us[map_hash(&p->by_eid, from, sizeof *from) % SMR_SENDERS];
+    if (*full_us < now_us)
+        *full_us = now_us;
+    if (*full_us + each_us > now_us + SECOND) {
         p->counters[LISP_PC_SMR_LIMITED]++;
         return;
     }
-    p->smr_full_us += each_us;
+    *full_us += each_us;
     struct lisp_pull_out *out = tell(p, LISP_POUT_SMR, NULL);
     out->from = *from;
     out->eid = is_key(&m->source) ? m->source : m->eids[0];

@@ -340,6 +340,9 @@ smrs(void **state)
     }
     assert_in_range(taken, 3900, 4001); /* 3 s at 1000 and one burst */
     assert_int_equal(lisp_pull_counter(b, LISP_PC_SMR_LIMITED), 30000 - taken);
+    struct ip quiet = ip_v4(0xc0000203); /* and who does not flood us is heard */
+    lisp_pull_input(b, &quiet, 4342, bare, e.size, 4 * SEC);
+    next(b, LISP_POUT_SMR);
     lisp_pull_free(a);
     lisp_pull_free(b);
 }
