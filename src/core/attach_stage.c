@@ -20,8 +20,8 @@ request_fault(const struct tns_request *rq)
         return "unknown VSIID format";
     if (rq->n_entries > TNS_ENTRIES_MAX)
         return "too many entries";
-    if (rq->has_epoch && rq->epoch == 0)
-        return "epoch 0";
+    if (rq->has_epoch && (rq->epoch == 0 || rq->epoch >= EPOCH_MAX))
+        return "epoch out of range";
     for (uint16_t i = 0; i < rq->n_entries; i++) {
         const struct tns_entry *n = &rq->entries[i];
         if (n->vn_ref > VN_BY_NAME)

@@ -20,6 +20,7 @@ struct mapping_rec {
     uint64_t vsi;                        /* vsiid_print of who was signalled with the MAC; 0: not
                                           * known, learned, or another router's (K18) */
 };
+#define EPOCH_MAX ((uint64_t)1 << 62)    /* no number is taken from outside from here on */
 #define EPOCH_RESERVED UINT64_MAX        /* in a withdrawal: what was reserved of the key, or is
                                           * being asked for, and not a residence; in a
                                           * reservation: what was reserved before stands */

@@ -18,7 +18,6 @@
 #define REG_EPOCH_BLOCK 100000           /* epochs granted per write of the high-water mark */
 #define REG_EPOCH_LEAP  ((uint64_t)1 << 32)   /* carried numbers lead ahead by so much ... */
 #define REG_LEAP_US     3600000000ull    /* ... per hour: 2^62 lasts for 100,000 years */
-#define REG_EPOCH_MAX   ((uint64_t)1 << 62)
 #define REG_NAME_SIZE   64
 enum reg_sub { REG_SUB_NOT, REG_SUB_ALL, REG_SUB_MEMBERS };
 #define REG_KEY_SUBS    64               /* subscribers of one pulled key */

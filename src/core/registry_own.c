@@ -446,7 +446,7 @@ leap_top(struct registry *r)
         r->leap_us = r->now_us;
     }
     uint64_t top = r->leap_from + REG_EPOCH_LEAP;
-    return top < REG_EPOCH_MAX ? top : REG_EPOCH_MAX;
+    return top < EPOCH_MAX ? top : EPOCH_MAX;
 }
 
 /* What nobody but a well-behaved NVE sends. */
@@ -572,7 +572,7 @@ claim_run(struct registry *r, const struct reg_claim *c)
             reason = REG_FULL;
     }
     uint64_t above = known_epoch(r, &c->rec);
-    if (reason == REG_OK && above >= REG_EPOCH_MAX)
+    if (reason == REG_OK && above >= EPOCH_MAX)
         reason = REG_POLICY;
     if (reason != REG_OK) {
         reject(r, c->nve, c->ref, reason, &c->rec);

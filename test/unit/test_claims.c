@@ -445,6 +445,45 @@ test_epoch_conflict_is_another(void **state)
     env_free(v);
 }
 
+/* What a server says is a number is none: with the highest there would be no next one,
+ * and one stands for something else between edge and authority. */
+static void
+test_epoch_out_of_range(void **state)
+{
+    (void)state;
+    static const uint64_t epochs[] = {
+        EPOCH_MAX, EPOCH_MAX + 1, INT64_MAX, UINT64_MAX - 1, EPOCH_RESERVED};
+    static const uint8_t ops[] = {TNS_ASSOC, TNS_IMMIGRATE_PRE, TNS_IMMIGRATE_ASSO,
+        TNS_RESUME, TNS_EMIGRATE_PREPARE};
+    for (int authority = 0; authority < 2; authority++) {
+        struct env *v = env_new(authority);
+        struct tns_entry n;
+        env_do(v, TNS_ASSOC, 1, 1, 5, 1);
+        uint32_t c;
+        for (uint32_t i = 0; i < 5; i++)
+            for (uint32_t k = 0; k < 5; k++) {
+                struct tns_request rq = env_rq((enum tns_op)ops[k], 2, 1, &n, 5, 1);
+                rq.has_epoch = 1;
+                rq.epoch = epochs[i];
+                rq.migration_id = 3;
+                c = env_send(v, &rq);
+                env_run(v);
+                assert_int_equal(v->answers[c].r.code, TNS_BAD_MESSAGE);
+                assert_non_null(strstr(v->answers[c].r.reason, "epoch"));
+            }
+        assert_int_equal(env_state(v, 1, 1), ATT_ASSOC);
+        struct tns_request rq = env_rq(TNS_ASSOC, 2, 1, &n, 5, 1);
+        rq.has_epoch = 1;
+        rq.epoch = EPOCH_MAX - 1;
+        c = env_send(v, &rq);
+        env_run(v);
+        assert_int_equal(v->answers[c].r.code, TNS_OK);
+        env_do(v, TNS_ASSOC, 1, 1, 5, 1); /* moves on, all the same */
+        assert_true(mapping_epoch(v->e, 5, &n.mac) >= EPOCH_MAX - 1);
+        env_free(v);
+    }
+}
+
 static void
 test_learned_names_no_vsi(void **state)
 {
@@ -821,6 +860,7 @@ main(void)
         cmocka_unit_test(test_refused_after_the_push),
         cmocka_unit_test(test_late_refusal),
         cmocka_unit_test(test_epoch_conflict_is_another),
+        cmocka_unit_test(test_epoch_out_of_range),
         cmocka_unit_test(test_learned_names_no_vsi),
         cmocka_unit_test(test_learned_is_refused),
         cmocka_unit_test(test_learned_elsewhere_is_probed_E5),
