@@ -373,7 +373,7 @@ attach_conflict(struct edge *e, const struct ticket *t, const struct ip *holder)
     } else {
         char mac[MAC_STR], ip[IP_STR];
         edge_count(e, EDGEC_CONFLICTS);
-        log_warn("attach", "vni=%u mac=%s not published: another VSI's, at NVE %s",
+        log_warn("attach", "vni=%u mac=%s not published: another VSI's or frozen, at NVE %s",
             n->vni, mac_str(&n->mac, mac), ip_str(holder, ip));
     }
     attach_registered(e, t, 0, 0, -EADDRINUSE);

@@ -312,7 +312,7 @@ taken_text(const struct edge *e, const struct txn *x, char *text, size_t size)
 {
     const struct entry *n = entry_at(e, x->taken);
     char mac[MAC_STR], ip[IP_STR];
-    snprintf(text, size, "%s in VN %u is another VSI's, at NVE %s",
+    snprintf(text, size, "%s in VN %u is another VSI's or frozen, at NVE %s",
         mac_str(&n->mac, mac), n->vni, ip_str(&x->holder, ip));
 }
 

@@ -7,12 +7,13 @@
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
-from lab import LabError, arp, frame, wait_for
+from lab import LabError, arp, frame, program, wait_for
 from station import ASSOC, Station, entry
 
 
@@ -51,6 +52,53 @@ def test_another_vm_may_not_take_an_address(lab2):
     moved.terminate()
     wait_for("a gone", lambda: not lab2.nva.daemon.rows("show mappings", mac=a.mac))
     assert thief.associate("red", mac=a.mac)["state"] == "associated"
+
+
+def test_who_claims_in_turns_wins_nothing(lab2):
+    """E5: another server knows the VM's VSI and MAC. It is frozen where it was before, both are
+    shown, to try again prolongs nothing, and an operator lets it move again."""
+    here, there = lab2.tors
+    a, peer = lab2.add_vm(lab2.servers[0]), lab2.add_vm(lab2.servers[0])
+    thief = lab2.add_vm(lab2.servers[1], mac=a.mac, ip4=a.ip4, ip6=a.ip6)
+    thief.vsi = a.vsi
+    a.associate("red")
+    peer.associate("red")
+
+    def row():
+        found, = lab2.nva.daemon.rows("show mappings", mac=a.mac)
+        return found
+    refused = []
+
+    def held_by(edge):                       # each edge knows, and the one that lost it gave way
+        return [mappings(t, mac=a.mac, owner=edge.vtep) for t in lab2.tors]
+    for _ in range(6):
+        try:
+            thief.associate("red")
+            assert row()["owner"] == there.vtep
+            wait_for("heard", lambda: all(held_by(there)))
+        except LabError as error:
+            refused.append(str(error))
+            continue
+        a.associate("red")
+        wait_for("heard", lambda: all(held_by(here)))
+    assert len(refused) == 3 and here.vtep in refused[0]
+    assert row()["owner"] == here.vtep and row()["frozen"] and row()["rival"] == there.vtep
+    assert 170 < row()["frozen_left_s"] <= 180
+    assert [c["value"] for c in lab2.nva.daemon.rows("show counters") if c["name"] == "damped"] == [3]
+    assert peer.ping(a.ip4) == (3, 3)
+
+    def berth(*args):
+        return subprocess.run([program("berth"), "-s", lab2.nva.daemon.control, *args], text=True,
+                              capture_output=True, timeout=30, check=False)
+    shown = berth("show", "mappings", "--daemon", "nva").stdout
+    assert there.vtep in shown and "RIVAL" in shown and "FROZEN-LEFT" in shown
+    wrong = berth("mapping", "clear", "5000", peer.mac)
+    assert wrong.returncode == 1 and f"{peer.mac} in VN 5000 is not frozen" in wrong.stderr
+    done = berth("mapping", "clear", "5000", a.mac)
+    assert done.returncode == 0 and done.stdout == done.stderr == ""
+    assert not row()["frozen"] and row()["rival"] is None
+    assert thief.associate("red")["state"] == "associated"
+    assert row()["owner"] == there.vtep
 
 
 def test_a_wildcard_does_not_take_what_is_signalled_elsewhere(make_lab):
