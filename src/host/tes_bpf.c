@@ -4,14 +4,8 @@
  * last; to close, vms goes first. The table here mirrors vms by name, so that a change
  * costs only the system calls that change something; at start it is read back from the
  * pinned map. */
-#include "host/tes_bpf.h"
-#include "base/map.h"
-#include "base/mem.h"
-#include "host/tc_later.h"
-#include "host/tc_link.h"
-#include "tes.skel.h"
+#include "host/tes_bpf_int.h"
 #include <bpf/bpf.h>
-#include <dirent.h>
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -19,43 +13,14 @@
 #include <string.h>
 #include <unistd.h>
 
-struct tag_entry {
-    struct tes_vm v;    /* as in the map, or as it will be */
-    uint32_t ifindex;   /* 0: the interface is not there */
-    bool attached, old; /* old: of an earlier run, not yet taken again */
-};
-struct uplink_entry {
-    char name[16]; /* "" = free */
-    uint32_t ifindex;
-    bool old, taken;
-};
-struct tes_bpf_plane {
-    struct tes_bpf *skel;
-    struct tc_later *later;
-    char dir[200], root[180];
-    bool no_tcx;
-    int vms, macs, groups, uplinks, ifindexes, counters;
-    int prog_vm, prog_uplink;
-    struct pool tags;
-    struct map by_name;
-    struct uplink_entry up[TES_UPLINKS];
-};
-
-static bool
-name_eq(const void *ctx, uint32_t handle, const void *key)
-{
-    const struct tag_entry *e = pool_at(ctx, handle);
-    return strcmp(e->v.name, key) == 0;
-}
-
-static uint32_t
-tag_find(const struct tes_bpf_plane *p, const char *name)
+uint32_t
+tes_bpf_tag_find(const struct tes_bpf_plane *p, const char *name)
 {
     return map_find(&p->by_name, map_hash(&p->by_name, name, strlen(name)), name);
 }
 
-static struct tag_entry *
-tag_add(struct tes_bpf_plane *p, const char *name)
+struct tag_entry *
+tes_bpf_tag_add(struct tes_bpf_plane *p, const char *name)
 {
     uint32_t h = pool_get(&p->tags);
     struct tag_entry *e;
@@ -67,8 +32,8 @@ tag_add(struct tes_bpf_plane *p, const char *name)
     return e;
 }
 
-static void
-tag_drop(struct tes_bpf_plane *p, uint32_t h)
+void
+tes_bpf_tag_drop(struct tes_bpf_plane *p, uint32_t h)
 {
     struct tag_entry *e = pool_at(&p->tags, h);
     map_del(&p->by_name, map_hash(&p->by_name, e->v.name, strlen(e->v.name)), h);
@@ -198,7 +163,7 @@ ways_add(struct tes_bpf_plane *p, const struct tes_vm *v, uint32_t ifindex)
     if (!v->vid)
         return 0;
     if (bpf_map_lookup_elem(p->macs, &k, &was) == 0 && was.ifindex != ifindex &&
-        if_indextoname(was.ifindex, name) && tag_find(p, name))
+        if_indextoname(was.ifindex, name) && tes_bpf_tag_find(p, name))
         return -EEXIST;
     if (bpf_map_update_elem(p->macs, &k, &m, BPF_ANY))
         return -errno;
@@ -289,8 +254,8 @@ write_vm(struct tes_bpf_plane *p, struct tag_entry *e, const struct tes_vm *was,
 
 /* Without its entries an interface is the host's again; the program goes when there is
  * time. */
-static void
-unbind_vm(struct tes_bpf_plane *p, struct tag_entry *e, bool gone)
+void
+tes_bpf_unbind_vm(struct tes_bpf_plane *p, struct tag_entry *e, bool gone)
 {
     struct tc_job job = {.ifindex = gone ? 0 : e->ifindex, .detach = true};
     if (e->ifindex) {
@@ -310,7 +275,7 @@ tes_bpf_tag(
     struct tes_bpf_plane *p, const struct tes_bpf_tag *tag, struct host_err *err)
 {
     struct tes_vm was = {0}, want = {0};
-    uint32_t h = tag_find(p, tag->ifname), ifindex;
+    uint32_t h = tes_bpf_tag_find(p, tag->ifname), ifindex;
     struct tag_entry *e;
     bool fresh = true;
     int rc;
@@ -319,7 +284,7 @@ tes_bpf_tag(
     if (tag->uplink >= TES_UPLINKS || tag->vid > VID_MAX)
         return host_fail(
             err, -EINVAL, "interface %s: no such uplink or tag", tag->ifname);
-    e = h ? pool_at(&p->tags, h) : tag_add(p, tag->ifname);
+    e = h ? pool_at(&p->tags, h) : tes_bpf_tag_add(p, tag->ifname);
     if (!e)
         return host_fail(err, -ENOSPC,
             "interface %s: %u VMs are tagged already, no more fit", tag->ifname,
@@ -327,7 +292,7 @@ tes_bpf_tag(
     if (e->ifindex && !e->attached) { /* of an earlier run: is it still that device? */
         ifindex = if_nametoindex(tag->ifname);
         if (ifindex != e->ifindex)
-            unbind_vm(p, e, true);
+            tes_bpf_unbind_vm(p, e, true);
     }
     if (e->ifindex) {
         was = e->v;
@@ -370,11 +335,11 @@ tes_bpf_tag(
 void
 tes_bpf_untag(struct tes_bpf_plane *p, const char *ifname)
 {
-    uint32_t h = tag_find(p, ifname);
+    uint32_t h = tes_bpf_tag_find(p, ifname);
     if (!h)
         return;
-    unbind_vm(p, pool_at(&p->tags, h), false);
-    tag_drop(p, h);
+    tes_bpf_unbind_vm(p, pool_at(&p->tags, h), false);
+    tes_bpf_tag_drop(p, h);
 }
 
 /* --- uplinks --- */
@@ -429,8 +394,8 @@ tes_bpf_uplink(
     return rc < 0 ? rc : 0;
 }
 
-static void
-drop_uplink(struct tes_bpf_plane *p, uint32_t number)
+void
+tes_bpf_drop_uplink(struct tes_bpf_plane *p, uint32_t number)
 {
     struct uplink_entry *u = &p->up[number];
     char path[300];
@@ -447,7 +412,7 @@ int
 tes_bpf_link(
     struct tes_bpf_plane *p, const char *name, uint32_t ifindex, struct host_err *err)
 {
-    uint32_t h = tag_find(p, name);
+    uint32_t h = tes_bpf_tag_find(p, name);
     struct tag_entry *e = h ? pool_at(&p->tags, h) : NULL;
     int rc;
     for (uint32_t i = 0; i < TES_UPLINKS; i++) {
@@ -459,7 +424,7 @@ tes_bpf_link(
     if (!e || e->ifindex == ifindex)
         return 0;
     if (e->ifindex)
-        unbind_vm(p, e, true);
+        tes_bpf_unbind_vm(p, e, true);
     if (!ifindex)
         return 0;
     e->ifindex = ifindex;
@@ -493,239 +458,6 @@ tes_bpf_check(struct tes_bpf_plane *p)
             n += attach_vm(p, e, &err) == 1;
     }
     return n;
-}
-
-static void
-remove_dir(const char *dir)
-{
-    DIR *d = opendir(dir);
-    struct dirent *e;
-    char path[600];
-    if (!d)
-        return;
-    while ((e = readdir(d))) {
-        int n = snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-        if (e->d_name[0] != '.' && n < (int)sizeof(path))
-            unlink(path);
-    }
-    closedir(d);
-    rmdir(dir);
-}
-
-/* The programs of another layout were first in line on each interface, so they have
- * done the work until now; ours take over when their links go. */
-static void
-remove_other_layouts(struct tes_bpf_plane *p)
-{
-    DIR *d = opendir(p->root);
-    struct dirent *e;
-    char path[600];
-    if (!d)
-        return;
-    while ((e = readdir(d))) {
-        snprintf(path, sizeof(path), "%s/%s", p->root, e->d_name);
-        if (strncmp(e->d_name, "tes-", 4) == 0 && strcmp(path, p->dir) != 0)
-            remove_dir(path);
-    }
-    closedir(d);
-}
-
-/* Of an agent that was killed before its thread came to them. */
-static void
-remove_stray_pins(struct tes_bpf_plane *p)
-{
-    DIR *d = opendir(p->dir);
-    struct dirent *e;
-    while (d && (e = readdir(d))) {
-        char path[600], name[20] = "";
-        size_t n = 0;
-        if (strncmp(e->d_name, "vm-", 3) != 0)
-            continue;
-        for (const char *s = e->d_name + 3; *s && n < sizeof(name) - 1; n++) {
-            unsigned c = (unsigned char)*s++;
-            if (c == '%' && sscanf(s, "%2x", &c) == 1)
-                s += 2;
-            name[n] = (char)c;
-        }
-        snprintf(path, sizeof(path), "%s/%s", p->dir, e->d_name);
-        if (!tag_find(p, name))
-            unlink(path);
-    }
-    if (d)
-        closedir(d);
-}
-
-uint32_t
-tes_bpf_sweep(struct tes_bpf_plane *p)
-{
-    uint32_t it = 0, h, n = 0, n_old = 0;
-    uint32_t *old = malloc((p->tags.n + 1) * sizeof(*old));
-    if (!old)
-        abort();
-    while ((h = map_each(&p->by_name, &it)))
-        if (((struct tag_entry *)pool_at(&p->tags, h))->old)
-            old[n_old++] = h;
-    for (n = 0; n < n_old; n++) {
-        struct tag_entry *e = pool_at(&p->tags, old[n]);
-        unbind_vm(p, e, if_nametoindex(e->v.name) != e->ifindex);
-        tag_drop(p, old[n]);
-    }
-    free(old);
-    remove_stray_pins(p);
-    for (uint32_t i = 0; i < TES_UPLINKS; i++)
-        if (p->up[i].old)
-            drop_uplink(p, i);
-    remove_other_layouts(p);
-    return n_old;
-}
-
-/* --- opening --- */
-
-static void
-read_back(struct tes_bpf_plane *p)
-{
-    uint32_t key, *prev = NULL;
-    struct tes_vm v;
-    struct tes_uplink u;
-    while (bpf_map_get_next_key(p->uplinks, prev, &key) == 0) {
-        prev = &key;
-        if (bpf_map_lookup_elem(p->uplinks, &key, &u) || u.number >= TES_UPLINKS)
-            continue;
-        p->up[u.number].ifindex = key;
-        p->up[u.number].old = true;
-        snprintf(p->up[u.number].name, sizeof(u.name), "%.15s", u.name);
-    }
-    prev = NULL;
-    while (bpf_map_get_next_key(p->vms, prev, &key) == 0) {
-        struct tag_entry *e;
-        prev = &key;
-        if (bpf_map_lookup_elem(p->vms, &key, &v))
-            continue;
-        v.name[sizeof(v.name) - 1] = '\0';
-        if (tag_find(p, v.name) || !(e = tag_add(p, v.name)))
-            continue;
-        e->v = v;
-        e->ifindex = key;
-        e->old = true;
-    }
-}
-
-static int
-set_pins(struct tes_bpf_plane *p)
-{
-    struct bpf_map *m;
-    bpf_object__for_each_map(m, p->skel->obj)
-    {
-        char path[300];
-        int rc;
-        if (strchr(bpf_map__name(m), '.'))
-            continue; /* .rodata and the like */
-        tc_link_path(path, sizeof(path), p->dir, "", bpf_map__name(m));
-        rc = bpf_map__set_pin_path(m, path);
-        if (rc)
-            return rc;
-    }
-    return 0;
-}
-
-static int
-quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-    (void)level;
-    (void)fmt;
-    (void)ap;
-    return 0;
-}
-
-static int
-load(struct tes_bpf_plane *p, struct host_err *err)
-{
-    uint32_t slot = TES_JUMP_FLOOD;
-    int rc, fd;
-    p->skel = tes_bpf__open();
-    if (!p->skel)
-        return host_fail(err, -errno, "cannot open the BPF programs: %m");
-    rc = set_pins(p);
-    if (!rc)
-        rc = tes_bpf__load(p->skel);
-    if (rc == -EPERM)
-        return host_fail(err, rc,
-            "cannot load the BPF programs: not permitted; run with CAP_BPF and "
-            "CAP_NET_ADMIN");
-    if (rc)
-        return host_fail(err, rc,
-            "cannot load the BPF programs with the maps pinned in %s: %m", p->dir);
-    fd = bpf_program__fd(p->skel->progs.flood);
-    if (bpf_map_update_elem(bpf_map__fd(p->skel->maps.jumps), &slot, &fd, BPF_ANY))
-        return host_fail(err, -errno, "cannot fill the jump table: %m");
-    p->vms = bpf_map__fd(p->skel->maps.vms);
-    p->macs = bpf_map__fd(p->skel->maps.macs);
-    p->groups = bpf_map__fd(p->skel->maps.groups);
-    p->uplinks = bpf_map__fd(p->skel->maps.uplinks);
-    p->ifindexes = bpf_map__fd(p->skel->maps.ifindexes);
-    p->counters = bpf_map__fd(p->skel->maps.counters);
-    p->prog_vm = bpf_program__fd(p->skel->progs.vm);
-    p->prog_uplink = bpf_program__fd(p->skel->progs.uplink);
-    return 0;
-}
-
-int
-tes_bpf_open(
-    struct tes_bpf_plane **out, const struct tes_bpf_conf *conf, struct host_err *err)
-{
-    struct tes_bpf_plane *p;
-    int rc;
-    *out = NULL;
-    if (strlen(conf->pin_dir) >= sizeof(p->root))
-        return host_fail(
-            err, -ENAMETOOLONG, "pin directory path is too long: %s", conf->pin_dir);
-    libbpf_set_print(quiet);
-    p = mem_alloc(sizeof(*p));
-    snprintf(p->root, sizeof(p->root), "%s", conf->pin_dir);
-    snprintf(p->dir, sizeof(p->dir), "%s/tes-%u", p->root, TES_LAYOUT);
-    p->no_tcx = conf->no_tcx;
-    pool_init(&p->tags, sizeof(struct tag_entry), TES_VMS_MAX);
-    map_init(&p->by_name, name_eq, &p->tags, conf->seed);
-    rc = tc_later_new(&p->later, err);
-    if (!rc)
-        rc = tc_link_fs(p->root, conf->mount, err);
-    if (!rc)
-        rc = tc_link_fs(p->dir, false, err);
-    if (!rc)
-        rc = load(p, err);
-    if (rc) {
-        tes_bpf_close(p);
-        return rc;
-    }
-    read_back(p);
-    *out = p;
-    return 0;
-}
-
-void
-tes_bpf_close(struct tes_bpf_plane *p)
-{
-    if (!p)
-        return;
-    tc_later_free(p->later); /* it uses the program */
-    tes_bpf__destroy(p->skel);
-    map_done(&p->by_name);
-    pool_done(&p->tags);
-    mem_free(p);
-}
-
-void
-tes_bpf_remove(struct tes_bpf_plane *p)
-{
-    uint32_t it = 0, h;
-    while ((h = map_each(&p->by_name, &it)))
-        unbind_vm(p, pool_at(&p->tags, h), false);
-    tes_bpf_settle(p);
-    for (uint32_t i = 0; i < TES_UPLINKS; i++)
-        if (p->up[i].name[0])
-            drop_uplink(p, i);
-    remove_other_layouts(p);
-    remove_dir(p->dir);
 }
 
 uint32_t
