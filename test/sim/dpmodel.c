@@ -5,8 +5,8 @@
  * negative.
  *
  * Asserted here, always: a tag of a port never changes its VN while it is in use; a
- * frame never leaves in another VN (P5); nothing is delivered locally after a newer
- * epoch of another NVE was seen (P4). */
+ * frame never leaves in another VN (P5); nothing is delivered locally, and nothing
+ * taken from the VM's place, after a newer epoch of another NVE was seen (P4). */
 #include "sim.h"
 #include "core/mapping.h"
 #include "wire/arp.h"
@@ -375,6 +375,32 @@ check_local(struct world *w, uint32_t nve, uint32_t vni, const struct mac *mac)
             (unsigned long long)rec.epoch);
 }
 
+/* The same for what comes from the VM's place: once its edge has seen a newer epoch of
+ * another NVE, and asks for none itself, nothing of it passes (F9). */
+static void
+check_source(
+    struct world *w, uint32_t nve, uint32_t port, uint32_t vni, const struct mac *mac)
+{
+    struct nve_node *n = &w->nves[nve];
+    struct mapping_rec rec;
+    struct edge_att_view v;
+    uint32_t att = 0;
+    char text[MAC_STR];
+    if (!n->up || n->dpq.n ||
+        !mapping_find(nve_edge(n->nve), vni, mac, NULL, &rec, &att) || att ||
+        ip_equal(&rec.owner, &n->vtep))
+        return;
+    for (uint32_t it = 0; edge_each_attachment(nve_edge(n->nve), &it, &v, w->now);)
+        if (v.port == port && v.vni == vni && mac_equal(&v.mac, mac) &&
+            (v.waiting || v.unpublished))
+            return;
+    sim_fail(w, "P4",
+        "nve=%u takes frames of vni=%u mac=%s from port=%u, nve=%u owns it at epoch "
+        "%llu",
+        nve, vni, mac_str(mac, text), port, vtep_nve(w, &rec.owner) - 1,
+        (unsigned long long)rec.epoch);
+}
+
 static void
 overlay(struct world *w, uint32_t nve, uint32_t to, uint32_t vni, uint32_t ttl,
     const uint8_t *p, uint32_t size)
@@ -623,6 +649,7 @@ dp_from_port(struct world *w, uint32_t nve, uint32_t port, uint32_t vid,
             return;
         }
         vni = vsi->vni;
+        check_source(w, nve, port, vni, (const struct mac *)(p + 6));
     } else {
         k = key_place('A', port, vid);
         const struct dp_vap *vap = row(n, &k);

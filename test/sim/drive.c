@@ -16,7 +16,7 @@
  *   bits 10-13 cancelled after so many steps (0: not)
  *   bit  14    takes the place of a migration of the VM that is under way
  *   bit  15    the old number is used once more at the end
- *   bit  16    the old hypervisor goes on running the VM, and says so
+ *   bit  16    the old hypervisor goes on running the VM, and says so; both send
  *   bit  17    Resume at the old edge although nothing was wrong
  *   bit  18    the pause is longer than the idle times
  *   bits 20-21 length of the pause, bits 22-23 time between steps */
@@ -211,6 +211,7 @@ finish(struct world *w, struct mover *m)
     m->phase = PHASE_DONE;
     m->gen++;
     w->vms[m->vm].mover = 0;
+    w->vms[m->vm].copy = 0;
     if (!m->replaced)
         w->n_moves_ok++;
 }
@@ -433,6 +434,7 @@ step(struct world *w, uint32_t i)
             cover_fault(FAULT_20);
         if (m->active_us && !m->told_us)
             cover_fault(FAULT_3);
+        v->copy = 0;
         server_ask(w, m->from, m->vm, V_TERM);
         break;
     case STEP_AGAIN:
@@ -441,7 +443,10 @@ step(struct world *w, uint32_t i)
         break;
     case STEP_BOTH:
         cover_fault(FAULT_9);
+        v->copy = m->from + 1;
+        v->copy_us = w->now + 3 * SEC; /* no tag is given to another before (1.6) */
         server_ask(w, m->from, m->vm, V_ASSOC);
+        copies_send(w, m->vm, m->vm, FRAME_GARP);
         break;
     case STEP_RESUME:
         server_ask(w, m->from, m->vm, V_RESUME);
@@ -553,6 +558,9 @@ probe(struct world *w, uint32_t i)
         m->first = seq;
     if (seq)
         m->last = seq;
+    copies_send(w, m->vm, m->peer - 1, FRAME_UNICAST);
+    if (m->n_probes % 8 == 1)
+        copies_send(w, m->vm, m->peer - 1, m->n_probes & 8 ? FRAME_ARP : FRAME_GARP);
     if (m->n_probes % 8 == 3) /* and the other way */
         guest_send(w, m->vm, m->peer - 1, FRAME_UNICAST);
     if (m->n_probes % 64 == 9) {

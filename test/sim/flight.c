@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every unicast frame from one VM to another, from its sending to where it ended. Held
- * at every step: a frame arrives once (where no network doubled it); the frames of one
- * sender to one VM that took one path arrive in order, those that waited before those
- * that came later (D6, K12); along a path of relays the epochs grow (D2, D3), so their
- * number is bounded (P1). */
+ * at every step: a frame arrives once (where no network doubled it), whoever runs its
+ * VM as well; the frames of one place to another that took one path arrive in order,
+ * those that waited before those that came later (D6, K12); along a path of relays the
+ * epochs grow (D2, D3), so their number is bounded (P1). */
 #include "sim.h"
 #include "core/mapping.h"
 
 #define RELAYS_MAX 16
 
 void
-flight_sent(struct world *w, uint32_t seq, uint32_t from, uint32_t to)
+flight_sent(struct world *w, uint32_t seq, uint32_t from, uint32_t to, uint32_t server)
 {
     if (seq >= w->cap_flights) {
         uint32_t cap = w->cap_flights ? w->cap_flights : 1024;
@@ -21,8 +21,11 @@ flight_sent(struct world *w, uint32_t seq, uint32_t from, uint32_t to)
             (cap - w->cap_flights) * sizeof(*w->flights));
         w->cap_flights = cap;
     }
-    w->flights[seq] =
-        (struct flight){.from = from, .to = to, .sent_us = w->now, .used = 1};
+    w->flights[seq] = (struct flight){.from = from,
+        .to = to,
+        .path = (server + 1) * 0x85ebca6bu,
+        .sent_us = w->now,
+        .used = 1};
 }
 
 struct flight *
@@ -95,7 +98,7 @@ flight_lost(struct world *w, enum lost_why lost, uint32_t nve, uint32_t why,
 }
 
 void
-flight_taken(struct world *w, uint32_t seq)
+flight_taken(struct world *w, uint32_t seq, uint32_t server)
 {
     struct flight *f = seq < w->cap_flights ? &w->flights[seq] : NULL;
     struct tab_row *r;
@@ -107,7 +110,7 @@ flight_taken(struct world *w, uint32_t seq)
     f->lost = LOST_NOT;
     if (f->stray || f->got > 1)
         return;
-    uint32_t key[3] = {f->from, f->to, f->path};
+    uint32_t key[4] = {f->from, f->to, f->path, server};
     r = tab_find(&w->paths, key, sizeof(key));
     if (r && *(uint32_t *)r->val > seq)
         sim_fail(w, "order",

@@ -89,9 +89,10 @@ server_send(struct world *w, uint32_t i, uint32_t vid, const uint8_t *p, uint32_
     e->c = i;
 }
 
-/* From where the VM runs. The number of the frame, or 0: it could not leave. */
-uint32_t
-guest_send(struct world *w, uint32_t vm, uint32_t to, enum frame_kind kind)
+/* The number of the frame. */
+static uint32_t
+send_by(struct world *w, uint32_t vm, uint32_t server, uint32_t vid, uint32_t to,
+    enum frame_kind kind)
 {
     struct vm *v = &w->vms[vm], *t = &w->vms[to];
     static const struct mac all =
@@ -99,17 +100,14 @@ guest_send(struct world *w, uint32_t vm, uint32_t to, enum frame_kind kind)
                                     {255, 255, 255, 255, 255, 255}
     },
                             none;
-    struct attachment *a = v->run ? server_att(w, v->run - 1, vm, false) : NULL;
     uint32_t seq, size = 0;
     uint8_t p[64];
-    if (!a || !a->pass || !a->vid)
-        return 0;
     seq = ++w->frame_seq;
     switch (kind) {
     case FRAME_UNICAST:
         size = frame_make(p, &t->mac, &v->mac, v->vn, seq);
         if (t->vn == v->vn && vm != to)
-            flight_sent(w, seq, vm, to);
+            flight_sent(w, seq, vm, to, server);
         break;
     case FRAME_BROADCAST:
         size = frame_make(p, &all, &v->mac, v->vn, seq);
@@ -121,10 +119,42 @@ guest_send(struct world *w, uint32_t vm, uint32_t to, enum frame_kind kind)
         size = arp_make(p, ARP_REQUEST, &all, v, &none, &v->ip, seq);
         break;
     }
-    TRACE(
-        w, "vm=%u sends frame %u kind %u to vm=%u, tag %u", vm, seq, kind, to, a->vid);
-    server_send(w, v->run - 1, a->vid, p, size);
+    TRACE(w, "vm=%u at server=%u sends frame %u kind %u to vm=%u, tag %u", vm, server,
+        seq, kind, to, vid);
+    server_send(w, server, vid, p, size);
     return seq;
+}
+
+/* From where the VM runs. The number of the frame, or 0: it could not leave. */
+uint32_t
+guest_send(struct world *w, uint32_t vm, uint32_t to, enum frame_kind kind)
+{
+    uint32_t run = w->vms[vm].run;
+    struct attachment *a = run ? server_att(w, run - 1, vm, false) : NULL;
+    return a && a->pass && a->vid ? send_by(w, vm, run - 1, a->vid, to, kind) : 0;
+}
+
+static bool
+copy_runs(const struct world *w, uint32_t vm, uint32_t server)
+{
+    const struct vm *v = &w->vms[vm];
+    return v->copy == server + 1 && w->now <= v->copy_us && !w->calm;
+}
+
+/* From both places where it runs. No hypervisor asks whether it may: which of the two
+ * is heard is the edges' to say (F9). */
+void
+copies_send(struct world *w, uint32_t vm, uint32_t to, enum frame_kind kind)
+{
+    const struct vm *v = &w->vms[vm];
+    uint32_t at[2] = {v->copy, v->run};
+    if (!v->copy || !copy_runs(w, vm, v->copy - 1))
+        return;
+    for (uint32_t i = 0; i < 2; i++) {
+        struct attachment *a = at[i] ? server_att(w, at[i] - 1, vm, false) : NULL;
+        if (a && a->had)
+            send_by(w, vm, at[i] - 1, a->had, to, kind);
+    }
 }
 
 /* It stands still here, or is about to run here: its vNIC has a queue. Else it is not
@@ -166,7 +196,7 @@ vm_takes(struct world *w, uint32_t i, uint32_t vm, uint32_t vid, const uint8_t *
             i, vm, v->vn, seq, (int)vn, vid);
         return;
     }
-    if (v->run != i + 1) {
+    if (v->run != i + 1 && !copy_runs(w, vm, i)) {
         vm_sleeps(w, i, vm, vid, p, size);
         return;
     }
@@ -177,7 +207,7 @@ vm_takes(struct world *w, uint32_t i, uint32_t vm, uint32_t vid, const uint8_t *
         if (seq > v->got_seq)
             v->got_seq = seq;
         if (!(p[0] & 1))
-            flight_taken(w, seq);
+            flight_taken(w, seq, i);
         return;
     }
     if (arp.op == ARP_REPLY) {

@@ -48,6 +48,8 @@ att_set(struct world *w, uint32_t i, uint32_t vm, uint32_t vid, bool pass)
     struct attachment *a = server_att(w, i, vm, true);
     TRACE(w, "server=%u vm=%u has tag %u%s", i, vm, vid, pass ? "" : ", closed");
     a->vid = vid;
+    if (vid)
+        a->had = vid;
     a->pass = pass;
 }
 

@@ -174,6 +174,8 @@ struct vm {
     uint32_t arp_from; /* VM + 1 that answered last */
     struct mac arp_mac;
     uint32_t mover; /* + 1: the migration under way */
+    uint32_t copy;  /* server + 1 where another hypervisor runs it as well (F9) ... */
+    uint64_t copy_us; /* ... until then */
     uint32_t sure;  /* server + 1 where the last claim of all was granted */
     uint32_t
         here; /* server + 1: there, but not running (yet): frames queue at its vNIC */
@@ -186,7 +188,7 @@ struct vm {
 enum final_state { FINAL_NOT, FINAL_ASKED, FINAL_OK, FINAL_REFUSED, FINAL_UNPUBLISHED };
 
 struct attachment { /* what a server does with the frames of a VM */
-    uint32_t vm, vid;
+    uint32_t vm, vid, had; /* had: the last tag that was one */
     bool used, pass, named; /* named: since the agent started */
     char ifname[16];
 };
@@ -359,6 +361,7 @@ void vm_wake(
     struct world *w, uint32_t vm, uint32_t server); /* runs there: server + 1 */
 #define VN_HOSTILE 0xffffffffu
 uint32_t guest_send(struct world *w, uint32_t vm, uint32_t to, enum frame_kind kind);
+void copies_send(struct world *w, uint32_t vm, uint32_t to, enum frame_kind kind);
 void server_data(
     struct world *w, uint32_t i, uint32_t vid, const uint8_t *p, uint32_t size);
 bool frame_truth(const uint8_t *p, uint32_t size, uint32_t *vn, uint32_t *seq);
@@ -429,13 +432,14 @@ struct flight {
     uint8_t got, lost, stray, twice, held, used;
 };
 struct flight *flight_of(struct world *w, const uint8_t *p, uint32_t size);
-void flight_sent(struct world *w, uint32_t seq, uint32_t from, uint32_t to);
+void flight_sent(
+    struct world *w, uint32_t seq, uint32_t from, uint32_t to, uint32_t server);
 void flight_at(struct world *w, uint32_t nve, const uint8_t *p, uint32_t size);
 void flight_relayed(struct world *w, uint32_t nve, uint32_t to, uint32_t vni,
     const struct mac *mac, const uint8_t *p, uint32_t size);
 void flight_lost(struct world *w, enum lost_why lost, uint32_t nve, uint32_t why,
     const uint8_t *p, uint32_t size);
-void flight_taken(struct world *w, uint32_t seq);
+void flight_taken(struct world *w, uint32_t seq, uint32_t server);
 void flights_done(struct world *w);
 
 /* drive.c: migrations, as a hypervisor makes them */
