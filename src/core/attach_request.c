@@ -433,11 +433,11 @@ attach_request(struct edge *e, const struct tns_request *rq)
     const char *fault = request_fault(rq);
     if (!fault && !edge_port_at(e, rq->port))
         fault = "no such port";
-    if (fault) {
-        answer(e, rq, NULL, TNS_BAD_MESSAGE, fault);
+    uint32_t h = edge_port_at(e, rq->port) ? att_find(e, rq->port, &rq->id) : 0;
+    if (fault) { /* what stands stays (A9) */
+        answer(e, rq, h ? att_at(e, h) : NULL, TNS_BAD_MESSAGE, fault);
         return;
     }
-    uint32_t h = att_find(e, rq->port, &rq->id);
     if (h && rq->op != TNS_KEEPALIVE && txn_waits_remote(e, att_at(e, h)->txn)) {
         txn_remote_end(e, att_at(e, h)->txn); /* whoever waited wants something else */
         h = att_find(e, rq->port, &rq->id);

@@ -462,7 +462,8 @@ test_epoch_out_of_range(void **state)
         uint32_t c;
         for (uint32_t i = 0; i < 5; i++)
             for (uint32_t k = 0; k < 5; k++) {
-                struct tns_request rq = env_rq((enum tns_op)ops[k], 2, 1, &n, 5, 1);
+                struct tns_request rq =
+                    env_rq((enum tns_op)ops[k], 1 + k % 2, 1, &n, 5, 1);
                 rq.has_epoch = 1;
                 rq.epoch = epochs[i];
                 rq.migration_id = 3;
@@ -470,6 +471,8 @@ test_epoch_out_of_range(void **state)
                 env_run(v);
                 assert_int_equal(v->answers[c].r.code, TNS_BAD_MESSAGE);
                 assert_non_null(strstr(v->answers[c].r.reason, "epoch"));
+                assert_int_equal(
+                    v->answers[c].r.kept, k % 2 == 0); /* stands at port 1 */
             }
         assert_int_equal(env_state(v, 1, 1), ATT_ASSOC);
         struct tns_request rq = env_rq(TNS_ASSOC, 2, 1, &n, 5, 1);
