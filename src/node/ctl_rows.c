@@ -182,6 +182,13 @@ run_log(struct ctl_rows *c, uint64_t conn, json_t *args)
 }
 
 void
+ctl_rows_list(struct ctl_rows *c, uint64_t conn, json_t *args, ctl_next_fn next)
+{
+    if (ctl_rows_list_later(c, conn, args, next))
+        ctl_rows_more(c, conn, PIECE);
+}
+
+void
 ctl_rows_request(struct ctl_rows *c, uint64_t conn, const uint8_t *p, uint32_t size)
 {
     json_error_t err;
@@ -198,11 +205,11 @@ ctl_rows_request(struct ctl_rows *c, uint64_t conn, const uint8_t *p, uint32_t s
         k++;
     if (k->name && k->run)
         k->run(c->node, conn, args);
-    else if (k->name && ctl_rows_list_later(c, conn, args, k->list))
-        ctl_rows_more(c, conn, PIECE);
-    else if (!k->name && !strcmp(cmd, "log"))
+    else if (k->name)
+        ctl_rows_list(c, conn, args, k->list);
+    else if (!strcmp(cmd, "log"))
         run_log(c, conn, args);
-    else if (!k->name)
+    else
         ctl_rows_fail(
             c, conn, "%s does not know \"%.64s\"; see berth --help", c->program, cmd);
     json_decref(args);

@@ -47,6 +47,7 @@ void ctl_rows_ok(struct ctl_rows *c, uint64_t conn);
 void ctl_rows_fail(struct ctl_rows *c, uint64_t conn, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void ctl_rows_one(struct ctl_rows *c, uint64_t conn, json_t *row); /* then ok: one row */
+void ctl_rows_list(struct ctl_rows *c, uint64_t conn, json_t *args, ctl_next_fn next);
 /* A listing that starts when ctl_rows_more is called by the node itself: data must come first. */
 bool ctl_rows_list_later(struct ctl_rows *c, uint64_t conn, json_t *args, ctl_next_fn next);
 

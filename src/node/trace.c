@@ -255,6 +255,22 @@ fits(json_t *args, const struct trace_event *ev)
     return keys && !mac_is_none(&ev->mac) && has_key(keys, ev);
 }
 
+const char *
+trace_fault(const json_t *args)
+{
+    const json_t *vsi = json_object_get(args, "vsi"),
+                 *keys = json_object_get(args, "keys");
+    struct vsiid id;
+    if (vsi && (!json_is_string(vsi) || !vsiid_parse(json_string_value(vsi), &id)))
+        return "vsi is a UUID, or an IP, MAC or local:HEX";
+    if (keys && !json_is_array(keys))
+        return "keys is an array of texts like 5000/52:54:00:12:34:56";
+    for (size_t i = 0; i < json_array_size(keys); i++)
+        if (!json_is_string(json_array_get(keys, i)))
+            return "keys is an array of texts like 5000/52:54:00:12:34:56";
+    return NULL;
+}
+
 static void
 put(json_t *row, const char *key, json_t *value)
 {

@@ -77,6 +77,8 @@ struct trace_event *trace_rec(struct trace *t, enum trace_what what,
  * NULL. */
 json_t *trace_row(struct trace *t, struct ctl_reader *r, const char *program,
     const char *name, const struct ip *self);
+/* What is wrong with such a request, for people; NULL: nothing. */
+const char *trace_fault(const json_t *args);
 /* The same of one event that is not kept; NULL: it is not what the reader wants. */
 json_t *trace_row_of(const struct trace *t, const struct ctl_reader *r,
     const struct trace_event *ev, const char *program, const char *name,

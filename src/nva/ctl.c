@@ -258,6 +258,17 @@ next_event(void *node, struct ctl_reader *r)
     return trace_row(n->trace, r, "berth-nva", n->name, NULL);
 }
 
+static void
+run_trace(void *node, uint64_t conn, json_t *args)
+{
+    struct nva *n = node;
+    const char *fault = trace_fault(args);
+    if (fault)
+        ctl_rows_fail(n->ctl->rows, conn, "%s", fault);
+    else
+        ctl_rows_list(n->ctl->rows, conn, args, next_event);
+}
+
 static json_t *
 next_ping(void *node, struct ctl_reader *r)
 {
@@ -536,7 +547,7 @@ static const struct ctl_command commands[] = {
     {"show talkers",      next_talker,      NULL             },
     {"show counters",     next_counter,     NULL             },
     {"show timers",       next_timer,       NULL             },
-    {"trace",             next_event,       NULL             },
+    {"trace",             NULL,             run_trace        },
     {"ping",              next_ping,        NULL             },
     {NULL,                NULL,             NULL             },
 };

@@ -244,7 +244,12 @@ run_holds(void *node, uint64_t conn, json_t *args)
 static void
 run_trace(void *node, uint64_t conn, json_t *args)
 {
-    list_fresh(node, conn, args, next_event);
+    struct nve *n = node;
+    const char *fault = trace_fault(args);
+    if (fault)
+        ctl_rows_fail(n->ctl->rows, conn, "%s", fault);
+    else
+        list_fresh(node, conn, args, next_event);
 }
 
 static const struct ctl_command commands[] = {

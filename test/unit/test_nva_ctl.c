@@ -213,6 +213,16 @@ test_frozen(void **state)
         if (!strstr(row, bad[i].error))
             fail_msg("%s: %s", text, row);
     }
+    static const char *const traces[][2] = {
+        {"\"vsi\":5",      "vsi is a UUID"   },
+        {"\"vsi\":\"zz\"", "vsi is a UUID"   },
+        {"\"keys\":\"x\"", "keys is an array"},
+        {"\"keys\":[5]",   "keys is an array"}
+    };
+    for (unsigned i = 0; i < sizeof traces / sizeof *traces; i++) {
+        snprintf(text, sizeof text, "{\"cmd\":\"trace\",%s}", traces[i][0]);
+        assert_non_null(strstr(rig_ctl(r, text, &last), traces[i][1]));
+    }
     snprintf(text, sizeof text,
         "{\"cmd\":\"mapping clear\",\"vni\":5000,\"mac\":\"02:00:00:00:00:01\"}");
     rig_ctl(r, text, &last);
