@@ -338,8 +338,17 @@ post_missing(struct libvirt *v, const char *uuid)
     post(v, o);
 }
 
-/* The state goes into the fact at the moment at which it is posted. */
-static void
+/* A call has failed. Any reason but this one says nothing of the domain: libvirt may be
+ * on its way down, and the domain lives. */
+static bool
+has_ended(void)
+{
+    virErrorPtr e = virGetLastError();
+    return e && e->code == VIR_ERR_NO_DOMAIN;
+}
+
+/* The state goes into the fact at the moment at which it is posted. NULL: unknown. */
+static const char *
 post_state(struct libvirt *v, virDomainPtr domain, json_t *facts)
 {
     const char *state = NULL;
@@ -349,28 +358,40 @@ post_state(struct libvirt *v, virDomainPtr domain, json_t *facts)
         before = v->n_events;
         pthread_mutex_unlock(&v->mutex);
         state = state_word(domain);
+        if (!state && has_ended())
+            state = "off";
         pthread_mutex_lock(&v->mutex);
         if (before == v->n_events || i + 1 == STATE_READS)
             break; /* with the mutex */
         pthread_mutex_unlock(&v->mutex);
     }
-    json_object_set_new(facts, "event", json_string("is"));
-    json_object_set_new(facts, "state", json_string(state ? state : "off"));
-    append(v, facts);
+    if (state) {
+        json_object_set_new(facts, "event", json_string("is"));
+        json_object_set_new(facts, "state", json_string(state));
+        append(v, facts);
+    } else {
+        json_decref(facts);
+    }
     pthread_mutex_unlock(&v->mutex);
+    return state;
 }
 
-static void
+/* false: it is there, and nothing is known of it. */
+static bool
 describe(struct libvirt *v, virConnectPtr conn, virDomainPtr domain)
 {
     char *xml = virDomainGetXMLDesc(domain, 0);
     char uuid[VIR_UUID_STRING_BUFLEN];
     struct host_err err;
     json_t *facts;
-    if (!xml) { /* it has ended meanwhile: the event says so, too */
+    if (!xml && has_ended()) { /* meanwhile: the event says so, too */
         if (virDomainGetUUIDString(domain, uuid) == 0)
             post_missing(v, uuid);
-        return;
+        return true;
+    }
+    if (!xml) {
+        post_failed(v, "cannot describe a domain");
+        return false;
     }
     facts = virt_xml_facts(xml, strlen(xml), &err);
     free(xml);
@@ -378,27 +399,31 @@ describe(struct libvirt *v, virConnectPtr conn, virDomainPtr domain)
         json_t *o = fact("failed");
         set(o, "text", err.text);
         post(v, o);
-        return;
+        return false;
     }
     ask_networks(conn, json_object_get(facts, "domain"));
-    post_state(v, domain, facts);
+    if (post_state(v, domain, facts))
+        return true;
+    post_failed(v, "cannot ask for a domain's state");
+    return false;
 }
 
 static void
 list_all(struct libvirt *v, virConnectPtr conn)
 {
     virDomainPtr *domains = NULL;
+    bool all = true;
     int n;
     post(v, fact("list"));
     n = virConnectListAllDomains(conn, &domains, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
     for (int i = 0; i < n; i++) {
-        describe(v, conn, domains[i]);
+        all &= describe(v, conn, domains[i]);
         virDomainFree(domains[i]);
     }
     free(domains);
     if (n < 0)
         post_failed(v, "cannot list the domains");
-    else
+    else if (all) /* what was not in it has gone */
         post(v, fact("listed"));
 }
 
@@ -407,8 +432,7 @@ do_job(struct libvirt *v, virConnectPtr conn, const struct job *j)
 {
     virDomainPtr domain = virDomainLookupByUUIDString(conn, j->uuid);
     if (!domain) {
-        virErrorPtr e = virGetLastError();
-        if (e && e->code == VIR_ERR_NO_DOMAIN)
+        if (has_ended())
             post_missing(v, j->uuid);
         return;
     }
@@ -453,6 +477,8 @@ connect_now(struct libvirt *v, bool tell)
         conn, NULL, "MIGRATION", on_migration, v, NULL, 0);
     post(v, o);
     list_all(v, conn);
+    if (virConnectIsAlive(conn) != 1) /* it may have ended before it could be told */
+        on_closed(conn, VIR_CONNECT_CLOSE_REASON_EOF, v);
     return conn;
 }
 
