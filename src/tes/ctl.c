@@ -54,15 +54,6 @@ set_id(json_t *o, const char *id)
         set(o, "id", json_loadb(id, strlen(id), JSON_DECODE_ANY, NULL));
 }
 
-/* 64 bits: more than some readers of JSON keep, so digits in a string. */
-static void
-set_number(json_t *o, const char *key, uint64_t n)
-{
-    char text[24];
-    snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
-    set(o, key, json_string(text));
-}
-
 static void
 row(struct tes *t, uint64_t conn, const char *id, json_t *o, bool more)
 {
@@ -337,17 +328,15 @@ set_vm(json_t *o, const struct tes *t, const struct vm *v)
     const char *domain = virt_domain_of(t, v);
     set(o, "vsi", json_string(vsiid_str(&v->id, text)));
     set(o, "if", v->par.ifname[0] ? json_string(v->par.ifname) : json_null());
-    set(o, "mac",
-        mac_is_none(&v->par.mac) ? json_null()
-                                 : json_string(mac_str(&v->par.mac, text)));
+    set(o, "mac", mac_is_none(&v->par.mac) ? json_null() : ctl_rows_mac(&v->par.mac));
     set(o, "vn", v->par.vn[0] ? json_string(v->par.vn) : json_null());
     set(o, "vni", vni_json(v));
     set(o, "vid", json_integer(v->vid));
     set(o, "pcp", json_integer(v->pcp));
     set(o, "state", json_string(vm_state_name(v->state)));
     set(o, "uplink", json_string(t->up[v->par.uplink].name));
-    set_number(o, "epoch", v->epoch);
-    set(o, "since_s", json_real((double)(t->now_us - v->since_us) / 1e6));
+    set(o, "epoch", ctl_rows_epoch(v->epoch));
+    set(o, "since_s", json_real(ctl_rows_seconds(t->now_us - v->since_us)));
     if (domain)
         set(o, "domain", json_string(domain));
     if (v->retrying)
@@ -395,16 +384,14 @@ static void
 cmd_uplinks(struct call *c)
 {
     struct tes *t = c->t;
-    char text[MAC_STR];
     for (uint32_t i = 0; i < t->n_up; i++) {
         const struct uplink *u = &t->up[i];
         const struct lldp_evb_state *s = u->lldp ? lldp_evb_state(u->lldp) : NULL;
         json_t *o = json_object();
         set(o, "name", json_string(u->name));
         set(o, "up", json_boolean(u->up));
-        set(o, "mac", u->known ? json_string(mac_str(&u->mac, text)) : json_null());
-        set(o, "bridge",
-            s && s->up ? json_string(mac_str(&s->neighbour, text)) : json_null());
+        set(o, "mac", u->known ? ctl_rows_mac(&u->mac) : json_null());
+        set(o, "bridge", s && s->up ? ctl_rows_mac(&s->neighbour) : json_null());
         set(o, "berth", json_boolean(s && s->up && s->berth));
         set(o, "reflective_relay", json_boolean(u->reflect));
         set(o, "rte", s ? json_integer(s->timers.rte) : json_null());
@@ -419,12 +406,7 @@ static void
 counter(struct tes *t, const struct waiter *w, const char *group, const char *name,
     uint64_t value, const char *help)
 {
-    json_t *o = json_object();
-    set(o, "name", json_string(name));
-    set(o, "value", json_integer((json_int_t)value));
-    set(o, "help", json_string(help));
-    set(o, "group", json_string(group));
-    row(t, w->conn, w->id, o, false);
+    row(t, w->conn, w->id, ctl_rows_counter(group, name, value, help), false);
 }
 
 static void
@@ -547,11 +529,7 @@ cmd_log(struct call *c)
 static void
 cmd_ping(struct call *c)
 {
-    json_t *o = json_object();
-    set(o, "program", json_string("berth-tes"));
-    set(o, "version", json_string(BERTH_VERSION));
-    set(o, "name", json_string(c->t->name));
-    set(o, "uptime_s", json_real((double)(c->t->now_us - c->t->start_us) / 1e6));
+    json_t *o = ctl_rows_ping("berth-tes", c->t->name, c->t->now_us - c->t->start_us);
     set(o, "station", json_string(c->t->conf.follow ? "lldpad" : "berth"));
     if (c->t->conf.virt)
         set(o, "libvirt", json_boolean(virt_is_up(c->t)));
@@ -631,10 +609,9 @@ ctl_answer(struct tes *t, const struct request *r, const struct vm *v)
         set(o, "pcp", json_integer(v->pcp));
         set(o, "vni", vni_json(v));
         set(o, "mtu", v->mtu ? json_integer(v->mtu) : json_null());
-        set_number(o, "epoch", v->epoch);
-        set_number(o, "migration", v->par.migration);
-        set(o, "nve",
-            ip_is_none(&v->nve) ? json_null() : json_string(ip_str(&v->nve, text)));
+        set(o, "epoch", ctl_rows_epoch(v->epoch));
+        set(o, "migration", ctl_rows_epoch(v->par.migration));
+        set(o, "nve", ctl_rows_ip(&v->nve));
     }
     set(o, "state",
         json_string(v->state == VM_TERM ? "terminated" : vm_state_name(v->state)));
@@ -643,8 +620,8 @@ ctl_answer(struct tes *t, const struct request *r, const struct vm *v)
     if (v->par.confirm && r->op != TNS_TERMINATE)
         set(o, "confirmed", json_boolean(!v->unconfirmed));
     if (r->answer_us)
-        set(o, "answer_s", json_real((double)(r->answer_us - r->start_us) / 1e6));
-    set(o, "done_s", json_real((double)(t->now_us - r->start_us) / 1e6));
+        set(o, "answer_s", json_real(ctl_rows_seconds(r->answer_us - r->start_us)));
+    set(o, "done_s", json_real(ctl_rows_seconds(t->now_us - r->start_us)));
     row(t, r->conn, r->id, o, false);
     ctl_end(t, r->conn, r->id);
 }
