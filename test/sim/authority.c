@@ -147,6 +147,15 @@ nva_stored(struct world *w, const uint8_t *p)
     }
 }
 
+static bool
+pull(struct nva_node *n, struct nva_out *o)
+{
+    heap_enter(&n->heap);
+    bool more = nva_output(n->nva, o);
+    heap_enter(NULL);
+    return more;
+}
+
 void
 nva_feed(struct world *w, const struct nva_in *in)
 {
@@ -158,8 +167,9 @@ nva_feed(struct world *w, const struct nva_in *in)
         return;
     struct nva *node = n->nva;
     uint32_t at = record_nva(w, in);
+    heap_enter(&n->heap);
     nva_input(node, in, w->now);
-    while (nva_output(node, &o)) {
+    while (pull(n, &o)) {
         h = nva_out_hash(h, &o);
         if (++outs > OUTS_MAX) {
             sim_fail(
@@ -188,6 +198,7 @@ nva_feed(struct world *w, const struct nva_in *in)
     }
     recorder_said(w, at, h);
     sim_hash_u64(w, h);
+    bounds_nva(w);
     node_wake(w, EV_WAKE_NVA, 0, n->inc, nva_deadline(node), &n->wake_at);
 }
 
@@ -199,7 +210,10 @@ nva_boot(struct world *w)
     struct nva_node *n = &w->nva;
     struct tab_row *r;
     recorder_start(w, 2, 0);
+    n->heap = (struct heap){0};
+    heap_enter(&n->heap);
     n->nva = nva_new_of(w, n->inc, w->now);
+    heap_enter(NULL);
     n->up = true;
     n->wake_at = TIMER_NEVER;
     TRACE(w, "authority starts: %u vns, %u epochs, %u nves", n->vns.n, n->epochs.n,

@@ -211,8 +211,8 @@ set_fdb(struct world *w, uint32_t nve, const struct dp_op *op)
     if (f.kind == FDB_LOCAL)
         owners_local(w, nve, op->u.fdb.vni, &op->u.fdb.mac);
     else if (f.from)
-        owners_remote(w, nve, f.from - 1, op->u.fdb.vni, &op->u.fdb.mac,
-            f.kind == FDB_RELAY);
+        owners_remote(
+            w, nve, f.from - 1, op->u.fdb.vni, &op->u.fdb.mac, f.kind == FDB_RELAY);
 }
 
 void

@@ -225,6 +225,15 @@ livelock(struct world *w, const char *who, uint32_t i)
         sim_fail(w, "livelock", "%s=%u: the deadline does not move", who, i);
 }
 
+static bool
+pull(struct nve_node *n, struct nve_out *o)
+{
+    heap_enter(&n->heap);
+    bool more = nve_output(n->nve, o);
+    heap_enter(NULL);
+    return more;
+}
+
 void
 nve_in(struct world *w, uint32_t i, const struct nve_in *in)
 {
@@ -236,8 +245,9 @@ nve_in(struct world *w, uint32_t i, const struct nve_in *in)
         return;
     struct nve *node = n->nve;
     uint32_t at = record_nve(w, i, in);
+    heap_enter(&n->heap);
     nve_input(node, in, w->now);
-    while (nve_output(node, &o)) {
+    while (pull(n, &o)) {
         h = nve_out_hash(h, &o);
         nve_out_do(w, i, &o);
         if (++outs > OUTS_MAX) {
@@ -248,6 +258,7 @@ nve_in(struct world *w, uint32_t i, const struct nve_in *in)
     }
     recorder_said(w, at, h);
     sim_hash_u64(w, h);
+    bounds_nve(w, i);
     node_wake(w, EV_WAKE_NVE, i, n->inc, nve_deadline(node), &n->wake_at);
 }
 /* ---- start and crash ---- */
@@ -280,7 +291,10 @@ nve_boot(struct world *w, uint32_t i)
         rows[n_rows++] = (struct seq_row){order[r->key[0]], r->seq, r};
     qsort(rows, n_rows, sizeof(*rows), seq_compare);
     recorder_start(w, 1, i);
+    n->heap = (struct heap){0};
+    heap_enter(&n->heap);
     n->nve = nve_new_of(w, i, n->inc, w->now);
+    heap_enter(NULL);
     n->up = true;
     n->started = w->now;
     n->wake_at = TIMER_NEVER;

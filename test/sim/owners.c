@@ -169,6 +169,13 @@ __wrap_reg_ent_changed(struct registry *r, uint32_t ent)
 
 /* ---- what an edge takes for true ---- */
 
+struct att_counts
+att_counts(const struct edge *e)
+{
+    const struct attach *a = e->att;
+    return (struct att_counts){a->atts.n, a->entries.n, a->vaps.n, a->txns.n};
+}
+
 static uint32_t
 nve_of(const struct edge *e)
 {

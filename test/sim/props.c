@@ -300,6 +300,8 @@ arp_all(struct world *w)
     for (uint32_t k = 0; k < most && !w->failed; k++) {
         uint32_t a = w->sc->vms < 60 ? k : (uint32_t)rnd(&w->rng, w->sc->vms);
         uint32_t b = settled(&w->vms[a]) ? partner(w, a) : 0;
+        for (uint32_t i = 0; i < n; i++)
+            b = q[i].a == a ? 0 : b; /* one question at a time */
         if (b)
             q[n++] = (struct asker){a, b - 1, w->vms[a].arp_from};
     }
@@ -510,4 +512,6 @@ props_final(struct world *w)
         world_advance(w, w->now + leaving + 70 * SEC);
     if (!w->failed)
         leaks(w);
+    if (!w->failed)
+        bounds_end(w);
 }

@@ -234,8 +234,17 @@ struct dp_queue {
     uint64_t last;
     uint32_t n;
 };
+/* heap.c: memory of one node */
+#define HEAP_SMALL 512 /* what tables and queues are made of is larger */
+struct heap {
+    int64_t octets;
+    uint64_t things; /* that its owner knew at most at once (bounds.c) */
+    int64_t small; /* blocks of at most HEAP_SMALL octets: single objects */
+};
+void heap_enter(struct heap *h); /* whose functions run now; NULL: nobody's */
 struct nve_node {
     struct nve *nve;
+    struct heap heap;
     uint32_t inc;
     bool up;
     uint64_t started;
@@ -259,6 +268,7 @@ struct nve_node {
 struct recorder;
 struct nva_node {
     struct nva *nva;
+    struct heap heap;
     uint32_t inc;
     bool up;
     struct tab vns, epochs, resvs, nves; /* the store */
@@ -475,7 +485,16 @@ void cover_add(struct coverage *to, const struct coverage *from);
 /* One line per table; all rows that nobody reached. Returns how many those are. */
 uint32_t cover_print(const struct coverage *c, bool rows);
 
+/* bounds.c: no table above its maximum, no node larger than what it knows explains */
+void bounds_nve(struct world *w, uint32_t nve);
+void bounds_nva(struct world *w);
+void bounds_end(struct world *w); /* all has ended: no object is left */
+
 /* owners.c: P2 and P3 after every step */
+struct att_counts { /* objects of attach, for bounds.c */
+    uint32_t atts, entries, vaps, txns;
+};
+struct att_counts att_counts(const struct edge *e);
 void owners_begin(struct world *w);
 void owners_done(struct world *w);
 void owners_crash(struct world *w); /* of the authority */
