@@ -207,6 +207,7 @@ void txn_timer(struct edge *e, uint32_t txn);
 void txn_done(struct edge *e, uint32_t txn);                 /* ok: answers, now or when confirmed */
 /* What a claim of h that the data plane does not have yet stands over; else NULL (E7). */
 const struct held *txn_before(const struct edge *e, uint32_t h);
+bool txn_comes(const struct edge *e, uint32_t h);            /* the same, and nothing stood */
 bool txn_waits_remote(const struct edge *e, uint32_t txn);
 bool txn_reserves(const struct edge *e, uint32_t txn);       /* an Immigrate(pre); txn may be 0 */
 void txn_remote_end(struct edge *e, uint32_t txn);           /* answers as things stand */

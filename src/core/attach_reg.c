@@ -168,6 +168,8 @@ entry_publish(struct edge *e, uint32_t h, bool refresh)
         n->flags &= (uint16_t)~ENTRY_WANT;
         return;
     }
+    if (txn_comes(e, h))
+        return; /* its request registers it, when the data plane has it */
     edge_ticket_drop(e, n->reg);
     n->reg = 0;
     n->flags &= (uint16_t)~ENTRY_PUBLISHED;
@@ -201,15 +203,13 @@ bool
 attach_owns(const struct edge *e, uint32_t h, struct mapping_rec *rec)
 {
     const struct entry *n = entry_at(e, h);
-    uint32_t txn = att_at(e, n->att)->txn;
     const struct held *was = txn_before(e, h);
     if (was) {
         rec->epoch = was->epoch;
         rec->migration_id = was->migration_id;
         return !was->want;
     }
-    bool comes = txn && txn_at(e, txn)->phase == TXN_INSTALL && n->flags & ENTRY_FRESH;
-    return !comes && !(n->flags & ENTRY_WANT);
+    return !txn_comes(e, h) && !(n->flags & ENTRY_WANT);
 }
 
 /* ---- what it answers ---- */
@@ -373,8 +373,9 @@ attach_conflict(struct edge *e, const struct ticket *t, const struct ip *holder)
     } else {
         char mac[MAC_STR], ip[IP_STR];
         edge_count(e, EDGEC_CONFLICTS);
-        log_warn("attach", "vni=%u mac=%s not published: another VSI's or frozen, at NVE %s",
-            n->vni, mac_str(&n->mac, mac), ip_str(holder, ip));
+        log_warn("attach",
+            "vni=%u mac=%s not published: another VSI's or frozen, at NVE %s", n->vni,
+            mac_str(&n->mac, mac), ip_str(holder, ip));
     }
     attach_registered(e, t, 0, 0, -EADDRINUSE);
 }

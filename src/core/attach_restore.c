@@ -291,17 +291,12 @@ attach_session(struct edge *e, bool up)
     struct attach *t = e->att;
     for (uint32_t it = 0, h; (h = map_each(&t->by_key, &it));) {
         struct entry *n = entry_at(e, h);
-        if (n->flags & ENTRY_LOCAL && up) {
-            /* Before the data plane has it (E7) the transaction registers it itself. */
-            uint32_t txn = att_at(e, n->att)->txn;
-            if (!txn || !(n->flags & ENTRY_FRESH) ||
-                txn_at(e, txn)->phase > TXN_INSTALL)
-                entry_publish(e, h, true);
-        } else if (up) {
+        if (n->flags & ENTRY_LOCAL && up)
+            entry_publish(e, h, true);
+        else if (up)
             reserve_again(e, h);
-        } else {
+        else
             entry_unsay(e, h); /* nobody is left to grant it */
-        }
     }
 }
 

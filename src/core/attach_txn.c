@@ -69,6 +69,16 @@ txn_before(const struct edge *e, uint32_t h)
     return NULL;
 }
 
+bool
+txn_comes(const struct edge *e, uint32_t h)
+{
+    const struct entry *n = entry_at(e, h);
+    uint32_t txn = att_at(e, n->att)->txn;
+    const struct txn *x = txn ? txn_at(e, txn) : NULL;
+    return x && x->phase == TXN_INSTALL && plans[x->action].claim &&
+           !(n->flags & ENTRY_LEARNED) && !txn_before(e, h);
+}
+
 /* A claim by number if one was carried or reserved; else as held, to be granted (K4). A
  * changed request of the owner (S3-22) keeps the epoch of the addresses that stay. */
 static void

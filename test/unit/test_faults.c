@@ -264,6 +264,55 @@ test_claim_outlives_a_number_F13(void **state)
     rig_free(g);
 }
 
+/* L could not register a claim, lost the VM, and claims it again: what was to be tried
+ * again comes due while the data plane still relays to the other place. Nobody hears of
+ * the claim before it stands there (E7): frames would go round. */
+static void
+test_retry_waits_for_the_data_plane_F10(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new();
+    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    g->n[L].slow = 1;
+    rig_ask(g, L, 1, TNS_RESUME, NULL);
+    assert_int_equal(g->n[L].n_said, 1);
+    g->n[L].n_said = g->n[L].slow = 0;
+    edge_registered(g->n[L].e, g->n[L].said[0].id, 0, 0, -EAGAIN, g->now);
+    rig_time(g, edge_settings[SET_PUBLISH_US].def);
+    assert_int_equal(rig_state(g, L, 1), ATT_ASSOC);
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
+    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
+    assert_int_equal(rig_state(g, L, 1), ATT_EMIG);
+    struct tns_request rq = {
+        .op = TNS_RESUME,
+        .port = 1,
+        .berth_station = 1,
+        .id = {.format = VSIID_UUID, .b = {1}}
+    };
+    edge_request(g->n[L].e, &rq, g->now);
+    struct edge_out dp[32];
+    uint32_t n = 0;
+    for (int late = 0; late < 2; late++) {
+        for (struct edge_out o; edge_output(g->n[L].e, &o);) {
+            assert_int_not_equal(o.type, EDGE_REGISTER);
+            assert_true(n < 32);
+            if (o.type == EDGE_DP)
+                dp[n++] = o;
+            else
+                rig_take(g, L, &o);
+        }
+        g->now += edge_settings[SET_RETRY_US].def;
+        edge_tick(g->n[L].e, g->now);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        rig_take(g, L, &dp[i]);
+    rig_run(g);
+    rig_start(g, L, 1);
+    assert_true(ip_equal(&g->own.owner, &g->n[L].conf.vtep));
+    assert_true(rig_got(g, rig_send(g, R)));
+    rig_free(g);
+}
+
 /* What M says is slow: it asks for a number and is not answered in time, the VM ends
  * there, begins at another port by an old number that the authority never took, and
  * ends again. Should that leave a tombstone, then M relays to L, and L to M by what M
@@ -434,6 +483,7 @@ main(void)
         cmocka_unit_test(test_claim_under_way_relays_nothing_F10),
         cmocka_unit_test(test_claim_under_way_has_no_target_F10),
         cmocka_unit_test(test_claim_outlives_a_number_F13),
+        cmocka_unit_test(test_retry_waits_for_the_data_plane_F10),
         cmocka_unit_test(test_number_never_taken_leaves_no_tombstone_F10),
         cmocka_unit_test(test_drain_where_nobody_owns_F7),
         cmocka_unit_test(test_authority_that_forgot_F13),
