@@ -76,7 +76,8 @@ input(struct agent *a, const struct tes_in *in)
 /* --- outputs --- */
 
 /* What waited for a VM comes at once, before it runs: its tap must have room for that,
- * and has some 1,000 places (K12). */
+ * and has some 1,000 places (K12). Not while it runs: the kernel drops what comes to an
+ * interface whose queue it makes anew. */
 static void
 make_room(struct agent *a, const struct netlink_link *tap)
 {
@@ -108,7 +109,7 @@ do_tag(struct agent *a, const struct tes_out *o)
                 netlink_find(a->nl, tag.ifname, &link, &err) == 0;
         tag.peer = known && a->conf.peer && strcmp(link.kind, "veth") == 0 &&
                    link.netnsid >= 0;
-        if (known && tag.away)
+        if (known && tag.away && !tag.pass)
             make_room(a, &link);
         in.status = tes_bpf_tag(a->plane, &tag, &err);
         if (in.status)
