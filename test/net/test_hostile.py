@@ -9,7 +9,8 @@ import struct
 
 import pytest
 
-from lab import ROOT, Wire, arp, frame, mac_bytes, wait_for
+from lab import ROOT, Probe, Wire, arp, frame, mac_bytes, wait_for
+from moves import other, ready, settled, started
 from station import ASSOC, DEASSOC, NCB, Station, ecp, entry, manager, tlv, uuid, vsi
 
 RED = 5000
@@ -348,3 +349,33 @@ def test_a_server_cannot_answer_for_another(rack):
         wait_for("two drops", lambda: tor.counters()["drop_spoof"] == before + 2)
         row = tor.daemon.rows("show attachments", mac=victim)
         assert [(r["port"], r["state"], r["vid"]) for r in row] == [("swp1", "ASSOC", vid)]
+
+
+def test_a_flood_for_a_vm_that_waits(make_lab):
+    """K12, F21: bounded, counted; the edge serves all others, and the VM when it is back."""
+    lab = started(make_lab, "settings { hold_frames = 1000 }", tors=2)
+    lab.nva.vn_add(RED + 1, "blue", arp="suppress", mtu=1450)
+    vm, thief = lab.add_moving_vm(lab.servers), lab.add_vm(lab.servers[1])
+    ready(lab, vm, thief)
+    calm = [lab.add_vm(s) for s in lab.servers]
+    for one in calm:
+        one.associate("blue")
+    wait_for("blue", lambda: calm[0].ping(calm[1].ip4, 1) == (1, 1))
+    target = other(vm)
+    early = memory(target.nve.daemon)
+    move = vm.move(target, steps=("pre", "prepare", "hold", "pause", "commit"))
+    flood = Probe.stream(thief, vm, 10, size=1200)           # 100,000 a second, or what it can
+    for _ in range(10):
+        before = target.nve.counters()["drop_held"]
+        wait_for("the oldest go", lambda b=before: target.nve.counters()["drop_held"] > b + 1000)
+        wait_for("blue is served", lambda: calm[1].ping(calm[0].ip4, 1) == (1, 1))
+        rows = target.nve.daemon.rows("show holds")
+        assert [r["mac"] for r in rows] == [vm.mac]
+        assert int(rows[0]["frames"]) <= 1000
+    late = lab.add_vm(target)            # and signalling goes on
+    late.associate("blue")
+    assert memory(target.nve.daemon) - early < 8 << 20
+    flood.end()
+    vm.take_back(move)
+    settled(lab, vm)
+    wait_for("no hold", lambda: not [r for t in lab.tors for r in t.daemon.rows("show holds")])
