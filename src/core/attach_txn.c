@@ -267,6 +267,8 @@ give_back(struct edge *e, const struct txn *x, uint32_t h)
         entry_publish(e, t, false);
         return;
     }
+    if (x->reg_status) /* its number is nobody's, and no reason to refuse an older one */
+        mapping_local_back(e, n->vni, &n->mac, h, 0, 0);
     if (!(n->flags & ENTRY_TOOK) || !e->session_up)
         return;
     entry_ask(e, h);
