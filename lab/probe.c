@@ -9,8 +9,9 @@
  * reordered (came after one with a higher number), send_errors, delay_us (p50, p99,
  * max; of ping the round trip), gap_us (the longest time in which nothing came), and of
  * what went wrong the numbers and CLOCK_MONOTONIC times of sending: lost_at [[number,
- * sent_ns, delay_ns of the last one before it that came]], duplicates_at and
- * reordered_at [[number, sent_ns, received_ns]]. */
+ * sent_ns, delay_ns of the last one before it that came]], duplicates_at [[number,
+ * sent_ns, received_ns]] and reordered_at, the same with how much later the first that
+ * overtook it was sent: less than the interval where the sender itself was held up. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -243,13 +244,26 @@ by_size(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static uint64_t
+overtaken_ns(const struct event *e)
+{
+    for (uint32_t n = e->number + 1; n <= r.highest; n++)
+        if (r.got_ns[n] && r.got_ns[n] < e->ns)
+            return r.sent_ns[n] - r.sent_ns[e->number];
+    return 0; /* within one look */
+}
+
 static void
-events(const char *name, const struct event *e, uint32_t n)
+events(const char *name, const struct event *e, uint32_t n, bool late)
 {
     printf(",\"%s\":[", name);
-    for (uint32_t i = 0; i < n && i < TELL_MAX; i++)
-        printf("%s[%u,%llu,%llu]", i ? "," : "", e[i].number,
+    for (uint32_t i = 0; i < n && i < TELL_MAX; i++) {
+        printf("%s[%u,%llu,%llu", i ? "," : "", e[i].number,
             (unsigned long long)r.sent_ns[e[i].number], (unsigned long long)e[i].ns);
+        if (late)
+            printf(",%llu", (unsigned long long)overtaken_ns(&e[i]));
+        printf("]");
+    }
     printf("]");
 }
 
@@ -273,8 +287,8 @@ report(void)
                 (unsigned long long)(n ? delay[n - 1] : 0));
     }
     printf("]");
-    events("duplicates_at", r.dup, r.n_dup);
-    events("reordered_at", r.late, r.n_late);
+    events("duplicates_at", r.dup, r.n_dup, false);
+    events("reordered_at", r.late, r.n_late, true);
     qsort(delay, n, sizeof *delay, by_size);
     printf(",\"delay_us\":{\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f},\"gap_us\":%.1f}\n",
         n ? (double)delay[n / 2] / 1e3 : 0,
