@@ -53,7 +53,8 @@ bounds_nve(struct world *w, uint32_t i)
     const uint64_t *set = e->conf.settings;
     const struct mapping_table *m = e->map;
     struct att_counts a = att_counts(e);
-    uint64_t maps = mapping_count(e), things = maps + a.entries + a.txns;
+    /* Every edge knows the endpoint of every other one (K11). */
+    uint64_t maps = mapping_count(e), things = maps + a.entries + a.txns + w->sc->nves;
     struct table t[] = {
         {"attachments",           a.atts,           set[SET_MAX_ATTACHMENTS]},
         {"requests under way",    a.txns,           2ull * a.atts + 1       },
