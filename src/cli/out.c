@@ -134,7 +134,8 @@ waiting(char *cell, json_int_t set)
         {WAIT_DATAPATH, "datapath"},
         {WAIT_JOURNAL,  "journal" },
         {WAIT_PUBLISH,  "publish" },
-        {WAIT_REMOTE,   "remote"  }
+        {WAIT_REMOTE,   "remote"  },
+        {WAIT_TAG,      "tag"     }
     };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (set & words[i].bit) {

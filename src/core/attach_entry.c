@@ -299,7 +299,7 @@ entry_move(struct edge *e, uint32_t h)
     enum mapping_away away = MAPPING_HERE;
     if (a->state == ATT_EMIG)
         away = MAPPING_AWAY;
-    else if (hold || a->flags & (ATT_HOLD | ATT_AWAIT))
+    else if (hold || a->untold || a->flags & (ATT_HOLD | ATT_AWAIT))
         away =
             MAPPING_WAIT; /* armed, it may stay yet: what waits here is not lost then */
     bool keeps = must_wait(e, h);
@@ -385,7 +385,8 @@ entry_claim(
         .epoch = epoch,
         .migration_id = migration_id,
         .asked = !!(n->flags & ENTRY_WANT),
-        .wait = txn != 0}; /* until the request is through */
+        .wait = txn != 0, /* until the request is through */
+        .hold = att_at(e, n->att)->untold};
     /* Nothing signalled: what is known of its IPs follows the MAC (K1), as low trust.
      */
     if (n->n_ips == 0 && found) {

@@ -235,11 +235,16 @@ att_shaken(struct edge *e, uint32_t h)
 
 /* ---- events ---- */
 
-/* No pause came: nobody may be there any more who would say so. It stays armed. */
+/* The tag is in use where the answer came. Or no pause came: nobody may be there any
+ * more who would say so. It stays armed. */
 static void
 hold_end(struct edge *e, uint32_t h)
 {
     struct att *a = att_at(e, h);
+    if (a->untold) {
+        txn_told(e, h);
+        return;
+    }
     if (!(a->flags & ATT_HOLD))
         return;
     if (a->txn) {

@@ -65,13 +65,15 @@ enum {                                   /* flags of an attachment */
 struct att {
     struct vsiid id;
     uint8_t state, prev, flags, op;      /* prev: before EMIG; op: last accepted (K3) */
-    uint8_t berth;                       /* its station speaks Berth's TLV */
+    uint8_t berth : 1;                   /* its station speaks Berth's TLV */
+    uint8_t untold : 1;                  /* it learns the tag by the answer: frames wait (K12) */
     uint8_t listed;                      /* 1: in its port's list, 2: in that of TERM */
     uint16_t port, n_entries, n_learned;
     uint32_t entries, learned;           /* heads of lists */
     uint32_t list_prev, list_next;       /* of its port, or of TERM */
     uint32_t txn, cookie;
-    struct timer timer, hold;            /* hold: the end of ATT_HOLD where no pause follows */
+    struct timer timer, hold;            /* hold: the end of ATT_HOLD where no pause follows, of
+                                          * untold */
     uint32_t idle_ms;                    /* 0: the configured default */
     struct tns_profile profile;
     uint64_t epoch, migration_id, since_us;
@@ -211,6 +213,7 @@ bool txn_comes(const struct edge *e, uint32_t h);            /* the same, and no
 bool txn_waits_remote(const struct edge *e, uint32_t txn);
 bool txn_reserves(const struct edge *e, uint32_t txn);       /* an Immigrate(pre); txn may be 0 */
 void txn_remote_end(struct edge *e, uint32_t txn);           /* answers as things stand */
+void txn_told(struct edge *e, uint32_t h);                   /* its station has its tag by now */
 
 /* attach.c */
 bool att_step(struct edge *e, uint32_t att, uint8_t event, uint8_t *action);

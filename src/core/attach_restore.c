@@ -315,7 +315,7 @@ static uint8_t
 waiting(const struct edge *e, const struct att *a)
 {
     const struct txn *x = a->txn ? txn_at(e, a->txn) : NULL;
-    uint8_t w = 0;
+    uint8_t w = a->untold ? WAIT_TAG : 0;
     for (uint32_t h = a->entries; h; h = entry_at(e, h)->next)
         if (entry_at(e, h)->flags & ENTRY_LOCAL &&
             !(entry_at(e, h)->flags & ENTRY_PUBLISHED) && entry_resident(e, h))

@@ -10,6 +10,10 @@
 #include "base/log.h"
 #include "core/attach_int.h"
 
+/* From an answer on until its tag is in use at the station: some milliseconds, and more
+ * where the station is busy. */
+#define TOLD_US 20000
+
 /* What an action asks of the data plane and the authority. */
 struct plan {
     uint8_t install, active, claim, reserve;
@@ -178,12 +182,40 @@ begin_move(struct edge *e, uint32_t txn)
             entry_install(e, h, entry_at(e, h)->flags & ENTRY_ACTIVE, txn);
 }
 
+/* The VM lives elsewhere, and its station claims it in one phase. What waits for it at
+ * the old place comes with the mapping, a moment before the station has its answer, and
+ * with it the tag (4.1, column B). */
+static bool
+comes_untold(const struct edge *e, const struct txn *x)
+{
+    if (!plans[x->action].claim || (x->from != ATT_NULL && x->from != ATT_TERM))
+        return false;
+    for (uint32_t h = list_of(e, x); h; h = entry_at(e, h)->next)
+        if (entry_at(e, h)->flags & ENTRY_MAC &&
+            mapping_find(
+                e, entry_at(e, h)->vni, &entry_at(e, h)->mac, NULL, NULL, NULL))
+            return true;
+    return false;
+}
+
+void
+txn_told(struct edge *e, uint32_t h)
+{
+    struct att *a = att_at(e, h);
+    if (!a->untold)
+        return;
+    a->untold = 0;
+    att_move(e, h);
+}
+
 void
 txn_begin(struct edge *e, uint32_t txn)
 {
     struct txn *x = txn_at(e, txn);
     const struct plan *plan = &plans[x->action];
     x->phase = TXN_INSTALL;
+    txn_told(e, x->att); /* it speaks again: it has its answer */
+    att_at(e, x->att)->untold = comes_untold(e, x);
     if (x->from == ATT_TERM) {
         att_tombs(e, x->att);
         att_link(e, x->att, false);
@@ -267,7 +299,8 @@ give_back(struct edge *e, const struct txn *x, uint32_t h)
         entry_publish(e, t, false);
         return;
     }
-    if (x->reg_status) /* its number is nobody's, and no reason to refuse an older one */
+    if (x->reg_status) /* its number is nobody's, and no reason to refuse an older one
+                        */
         mapping_local_back(e, n->vni, &n->mac, h, 0, 0);
     if (!(n->flags & ENTRY_TOOK) || !e->session_up)
         return;
@@ -288,6 +321,7 @@ undo(struct edge *e, uint32_t txn)
     att_step(e, x->att, undo_event(x->from), &action);
     a->prev = x->from_prev;
     a->flags = x->from_flags;
+    a->untold = 0;
     if (plans[x->action].reserve) {
         a->epoch = x->from_epoch;
         a->migration_id = x->from_migration_id;
@@ -633,6 +667,10 @@ txn_done(struct edge *e, uint32_t txn)
 void
 txn_remote_end(struct edge *e, uint32_t txn)
 {
+    struct att *a = att_at(e, txn_at(e, txn)->att);
+    if (a->untold)
+        timers_set(
+            &e->timers, &a->hold, e->now_us + TOLD_US, TIMER_HOLD, txn_at(e, txn)->att);
     att_answer(e, txn, TNS_OK, "");
     txn_end(e, txn);
 }

@@ -17,7 +17,8 @@
 enum att_state { ATT_NULL, ATT_PREASSOC, ATT_ASSOC, ATT_SUSP, ATT_EMIG, ATT_IMMIG, ATT_TERM,
     ATT_N_STATES };                      /* requirements 1.3 */
 enum att_wait { WAIT_AUTH = 1, WAIT_EPOCH = 2, WAIT_DATAPATH = 4, WAIT_JOURNAL = 8,
-    WAIT_PUBLISH = 16, WAIT_REMOTE = 32 };   /* the pending set (K6) */
+    WAIT_PUBLISH = 16, WAIT_REMOTE = 32,     /* the pending set (K6) */
+    WAIT_TAG = 64 };                         /* frames wait until its station uses its tag */
 
 /* A virtual network as the authority (or a static file) describes it. */
 struct vn_rec {

@@ -418,7 +418,7 @@ mapping_local_set(struct edge *e, const struct mapping_local *l, uint8_t ticket_
         was_local && en->epoch == l->epoch && en->att == l->att ? MAPPING_SAME
                                                                 : MAPPING_ACCEPTED;
     en->flags = F_LOCAL | (l->asked ? F_ASKED : 0);
-    mapping_move_local(t, en, l->att, l->wait);
+    mapping_move_local(t, h, l);
     en->att = l->att;
     en->port = (uint16_t)l->port;
     en->vid = l->vid;

@@ -53,6 +53,7 @@ struct mapping_local {
     uint8_t pcp, n_ips, low_trust;       /* low_trust: as in mapping_rec */
     uint8_t asked;                       /* the epoch is provisional: one was asked for (K4) */
     uint8_t wait;                        /* frames held or relayed go on waiting: HERE comes later */
+    uint8_t hold;                        /* they wait from the first instant on (K12), the same */
     const struct ip *ips;
     uint64_t epoch, migration_id;
 };

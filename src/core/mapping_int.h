@@ -130,8 +130,8 @@ void mapping_push_forget(struct edge *e);                /* the session is gone 
 uint32_t mapping_provisional(const struct mapping_table *t, const struct ent *en);
 /* Somebody here waits for the VM: then nothing is relayed (D4). */
 bool mapping_waits(const struct mapping_table *t, const struct ent *en);
-/* A residence of `att` begins or is said again: whether frames go on waiting. */
-void mapping_move_local(struct mapping_table *t, const struct ent *en, uint32_t att, bool wait);
+/* The residence `l` begins or is said again: whether frames (go on to) wait. */
+void mapping_move_local(struct mapping_table *t, uint32_t h, const struct mapping_local *l);
 bool mapping_holds(const struct mapping_table *t, const struct ent *en);
 void mapping_hold_set(struct edge *e, uint32_t ent);
 /* Around every operation on the FDB: begin gives the endpoint to drop behind it. */

@@ -59,13 +59,13 @@ mapping_waits(const struct mapping_table *t, const struct ent *en)
 }
 
 void
-mapping_move_local(
-    struct mapping_table *t, const struct ent *en, uint32_t att, bool wait)
+mapping_move_local(struct mapping_table *t, uint32_t h, const struct mapping_local *l)
 {
-    struct move *m = move_of(t, en);
-    if (m && wait && (m->held || m->away))
+    const struct ent *en = ent_at(t, h);
+    struct move *m = l->hold ? move_get(t, h) : move_of(t, en);
+    if (m && (l->hold || (l->wait && (m->held || m->away))))
         m->away = MAPPING_WAIT;
-    else if (m && en->att != att)
+    else if (m && en->att != l->att)
         m->away = MAPPING_HERE; /* it was another one's that is paused (F15) */
 }
 
@@ -88,8 +88,8 @@ mapping_holds(const struct mapping_table *t, const struct ent *en)
     return m && m->held;
 }
 
-/* Who allows no buffer gets none. Holds are few, and one port can ask for many: a VN has
- * its share, and what only may come has less. */
+/* Who allows no buffer gets none. Holds are few, and one port can ask for many: a VN
+ * has its share, and what only may come has less. */
 static bool
 hold_room(const struct edge *e, const struct ent *en, const struct move *m)
 {

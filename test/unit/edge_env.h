@@ -793,7 +793,8 @@ env_quiet(const struct env *v)
             ENV_CHECK(v->vsi[vsi].active);
             if (a.armed == 2) /* but its frames are not */
                 continue;
-            ENV_CHECK(env_hold_find(v, a.vni, &a.mac) < 0 || v->syncing);
+            ENV_CHECK(env_hold_find(v, a.vni, &a.mac) < 0 || v->syncing ||
+                      a.waiting & WAIT_TAG);
             ENV_CHECK(fdb >= 0 && v->fdb[fdb].kind == FDB_LOCAL &&
                       v->fdb[fdb].port == a.port && v->fdb[fdb].vid == a.vid);
         }

@@ -532,9 +532,17 @@ rig_port_opens(struct rig *g, int at, int port)
     g->queue_at = at;
     g->queue_port = port;
 }
+/* What learned its tag by an answer uses it. */
+static inline void
+rig_tagged(struct rig *g)
+{
+    rig_time(g, 20000);
+}
+
 static inline void
 rig_start(struct rig *g, int at, int port)
 {
+    rig_tagged(g);
     g->at = at;
     g->port = port;
     for (uint32_t i = 0; i < g->n_port; i++)

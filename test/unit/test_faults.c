@@ -401,6 +401,34 @@ test_words_of_the_past_F4(void **state)
     rig_free(g);
 }
 
+/* In one phase a station learns its tag by the answer. What the old place has kept
+ * comes before it, and waits, also behind the other port of one edge (F15, K12). */
+static void
+test_one_phase_waits_for_its_tag_F20(void **state)
+{
+    (void)state;
+    for (int other_port = 0; other_port < 2; other_port++) {
+        struct rig *g = rig_new();
+        int to = other_port ? L : M;
+        uint32_t port = other_port ? 2 : 1;
+        g->n[R].deaf = 1;
+        rig_pause(g);
+        RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+        uint16_t a = rig_send(g, R), b;
+        assert_true(rig_held(g, a));
+        RIG_OK(g, to, port, TNS_IMMIGRATE_ASSO);
+        assert_int_equal(rig_fdb(g, to), FDB_LOCAL);
+        b = rig_send(g, R);
+        assert_true(rig_held(g, a) && rig_held(g, b));
+        rig_port_opens(g, to, (int)port);
+        rig_tagged(g);
+        rig_start(g, to, (int)port);
+        assert_true(rig_got(g, a) && rig_got(g, b));
+        assert_int_equal(g->n[to].n_hold, 0);
+        rig_free(g);
+    }
+}
+
 /* The authority has forgotten who owns what: the edges forward on, and say it again
  * with the numbers that they have. */
 static void
@@ -486,6 +514,7 @@ main(void)
         cmocka_unit_test(test_retry_waits_for_the_data_plane_F10),
         cmocka_unit_test(test_number_never_taken_leaves_no_tombstone_F10),
         cmocka_unit_test(test_drain_where_nobody_owns_F7),
+        cmocka_unit_test(test_one_phase_waits_for_its_tag_F20),
         cmocka_unit_test(test_authority_that_forgot_F13),
         cmocka_unit_test(test_claim_outlives_its_session_F14),
     };

@@ -96,6 +96,7 @@ static void
 tell_new(struct walk *w)
 {
     assert_int_equal(say(w, M, w->words->new), TNS_OK);
+    rig_tagged(w->g);
 }
 
 static void
