@@ -22,12 +22,16 @@ fill_list(const struct edge *e, const struct att *a, uint32_t list,
         r->vid = f->vid;
         r->flags = (uint8_t)(f->flags & ENTRY_KEPT) |
                    (f->flags & ENTRY_WANT ? RECORD_ENTRY_WANT : 0);
+        /* Who waits for the VM here ended it before the request is through (D4); what
+         * is reserved since is no number that we ever had. */
+        if (!mapping_tomb(e, f->vni, &f->mac))
+            r->flags &= (uint8_t)~ENTRY_TOMB;
         r->pcp = f->pcp;
         r->n_ips = f->n_ips;
         r->low_trust = 0;
         memcpy(r->ips, entry_ips(f), f->n_ips * sizeof *r->ips);
         r->epoch = r->migration_id = 0;
-        if (f->flags & ENTRY_TOMB) {
+        if (r->flags & ENTRY_TOMB) {
             r->epoch = a->epoch ? a->epoch : 1; /* ours, not the newer one (D1) */
         } else if (f->flags & ENTRY_LOCAL &&
                    mapping_find(e, f->vni, &f->mac, NULL, &rec, NULL)) {

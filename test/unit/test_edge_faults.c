@@ -261,6 +261,44 @@ test_reservation_refused(void **state)
     env_free(v);
 }
 
+/* A restart while the VM is on its way back here. The number that is reserved says
+ * nothing of the owner, whose older one counts as before, and nothing is relayed (D4).
+ */
+static void
+test_restart_while_it_immigrates_K7(void **state)
+{
+    (void)state;
+    struct env *v = env_new(true);
+    struct mac one = env_mac(1);
+    uint64_t epoch = env_do(v, TNS_ASSOC, 1, 1, 5, 1)->r.epoch;
+    struct mapping_rec rec = remote(5, 1, epoch + 1), got;
+    edge_map_set(v->e, &rec, 0, v->now);
+    env_run(v);
+    assert_int_equal(env_state(v, 1, 1), ATT_EMIG);
+    assert_int_equal(v->fdb[env_fdb_find(v, 5, &one)].kind, FDB_RELAY);
+    env_own(v, 5, &one)->known = epoch + 1;
+    uint64_t reserved = env_do(v, TNS_IMMIGRATE_PRE, 1, 1, 5, 1)->r.epoch;
+    assert_true(reserved > epoch + 1);
+    for (int restarts = 0; restarts < 3; restarts++) {
+        assert_int_equal(env_state(v, 1, 1), ATT_IMMIG);
+        int fdb = env_fdb_find(v, 5, &one);
+        assert_true(fdb >= 0 && v->fdb[fdb].kind == FDB_REMOTE);
+        assert_true(ip_equal(&v->fdb[fdb].vtep, &rec.owner));
+        assert_true(env_hold_find(v, 5, &one) >= 0);
+        assert_false(mapping_tomb(v->e, 5, &one));
+        assert_true(mapping_find(v->e, 5, &one, NULL, &got, NULL));
+        assert_int_equal(got.epoch, rec.epoch);
+        env_quiet(v);
+        env_restart(v);
+        env_run(v);
+        edge_map_set(v->e, &rec, 0, v->now);
+        env_snapshots(v);
+    }
+    assert_int_equal(env_do(v, TNS_IMMIGRATE_ASSO, 1, 1, 5, 1)->r.epoch, reserved);
+    env_quiet(v);
+    env_free(v);
+}
+
 /* A restart with another configuration: untagged frames are another VN's, a port may no
  * longer join a VN. What the journal holds of it is not taken back (K9). */
 static void
@@ -321,6 +359,7 @@ main(void)
         cmocka_unit_test(test_claim_refused),
         cmocka_unit_test(test_number_refused),
         cmocka_unit_test(test_reservation_refused),
+        cmocka_unit_test(test_restart_while_it_immigrates_K7),
         cmocka_unit_test(test_configuration_changed),
     };
     return cmocka_run_group_tests_name("edge_faults", tests, NULL, NULL);
