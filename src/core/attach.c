@@ -244,7 +244,6 @@ att_notice(struct edge *e, uint32_t h, uint8_t type, const char *reason)
     n->port = a->port;
     n->cookie = a->cookie;
     n->id = a->id;
-    n->profile = a->profile;
     snprintf(n->reason, sizeof n->reason, "%s", reason);
 }
 

@@ -84,7 +84,6 @@ struct tns_notice {
     uint8_t type;                        /* enum tns_notice_type */
     uint32_t port, cookie;               /* cookie of the last request of this VSI */
     struct vsiid id;
-    struct tns_profile profile;          /* of the last request: with id, VDP's key of the VSI */
     char reason[TNS_REASON_SIZE];
 };
 const char *tns_op_str(uint8_t op);

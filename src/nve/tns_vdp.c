@@ -18,7 +18,7 @@
 
 struct pending {
     uint64_t handle;                     /* of vdp_bridge */
-    struct vdp_key key;
+    struct vsiid id;
     uint32_t port;
     uint8_t type, op, filter_format, keepalive, known, berth_op, berth_phase;
     uint16_t n_entries;
@@ -32,7 +32,7 @@ struct vdp_port {
 };
 struct saved {                           /* journal record waiting to be pulled */
     uint32_t port;
-    struct vdp_key key;
+    struct vsiid id;
     bool gone;
 };
 struct tns_vdp {
@@ -44,7 +44,7 @@ struct tns_vdp {
     struct fifo saves;                   /* of struct saved */
     struct fifo held;                    /* of restored records whose port has no bridge yet */
     uint8_t bytes[VDP_BRIDGE_SAVE_MAX + 4];
-    uint8_t save_key[64];
+    uint8_t save_key[32];
 };
 struct held_record {
     uint32_t port, size;
@@ -132,11 +132,11 @@ port_open(struct tns_vdp *t, uint32_t port, const struct mac *mac)
 }
 
 static void
-save(struct tns_vdp *t, uint32_t port, const struct vdp_key *key, bool gone)
+save(struct tns_vdp *t, uint32_t port, const struct vsiid *id, bool gone)
 {
     struct saved *s = fifo_push(&t->saves);
     s->port = port;
-    s->key = *key;
+    s->id = *id;
     s->gone = gone;
 }
 
@@ -146,7 +146,7 @@ static void
 held_take(struct tns_vdp *t)
 {
     struct held_record h;
-    struct vdp_key key;
+    struct vsiid id;
     for (uint32_t left = t->held.n; left; left--) {
         fifo_pop(&t->held, &h);
         struct vdp_bridge *b = t->ports[h.port].bridge;
@@ -154,12 +154,12 @@ held_take(struct tns_vdp *t)
             *(struct held_record *)fifo_push(&t->held) = h;
             continue;
         }
-        if (!vdp_bridge_saved_key(h.bytes, h.size, &key))
+        if (!vdp_bridge_saved_id(h.bytes, h.size, &id))
             log_err("vdp", "journal: record of port=%u is not understood", h.port);
-        else if (edge_has(t->n->edge, h.port, &key.id))
+        else if (edge_has(t->n->edge, h.port, &id))
             vdp_bridge_restore(b, h.bytes, h.size);
         else
-            save(t, h.port, &key, true);
+            save(t, h.port, &id, true);
         mem_free(h.bytes);
     }
 }
@@ -327,7 +327,7 @@ request(struct tns_vdp *t, uint32_t port, const struct vdp_request *rq)
     }
     struct pending *p = pool_at(&t->pending, cookie);
     p->handle = rq->handle;
-    p->key = rq->key;
+    p->id = rq->key.id;
     p->port = port;
     p->type = rq->type;
     p->filter_format = rq->filter_format;
@@ -395,9 +395,9 @@ tns_vdp_answer(struct tns_vdp *t, const struct tns_response *r)
     struct vdp_entry entries[TNS_ENTRIES_MAX];
     struct vdp_answer a = {0};
     if (p->keepalive && r->code == TNS_NO_STATE &&
-        vdp_bridge_deassoc(port->bridge, &p->key, NULL, t->n->now_us)) {
+        vdp_bridge_deassoc(port->bridge, &p->id, NULL, t->n->now_us)) {
         /* nothing is known of it any more: the station must associate again (A12) */
-        save(t, p->port, &p->key, true);
+        save(t, p->port, &p->id, true);
         goto done;
     }
     a.code = answer_codes[r->code].code;
@@ -428,7 +428,7 @@ tns_vdp_answer(struct tns_vdp *t, const struct tns_response *r)
     /* A Resume that finds nothing is ok (A6), and leaves nothing to remember. */
     bool stands = r->state != ATT_NULL && r->state != ATT_TERM;
     if (r->code == TNS_OK ? !p->keepalive : p->known && !r->kept)
-        save(t, p->port, &p->key,
+        save(t, p->port, &p->id,
             r->code != TNS_OK || p->type == VDP_DEASSOC || !stands);
 done:
     port_touch(t, p->port);
@@ -440,19 +440,16 @@ tns_vdp_notice(struct tns_vdp *t, const struct tns_notice *notice)
 {
     struct vdp_port *p = port_at(t, notice->port);
     struct berth_tlv b = {.op = BERTH_OP_NOTIFY};
-    struct vdp_key key = {.type_id = notice->profile.type_id,
-        .type_version = notice->profile.version, .id = notice->id};
     if (!p || !p->bridge)
         return;
-    memcpy(key.mgrid, notice->profile.manager, sizeof key.mgrid);
     b.reason = notice->type == NOTICE_MOVED ? BERTH_REASON_MOVED : BERTH_REASON_AGED;
     if (notice->type == NOTICE_LOCAL_CHANGE)
         b.reason = BERTH_REASON_ADMIN;
     snprintf(b.reason_text, sizeof b.reason_text, "%s", notice->reason);
     /* VDP has no other word for a change: the station associates again and gets the new
      * answer (requirements 3.2, NOTIFY_LOCAL) */
-    if (vdp_bridge_deassoc(p->bridge, &key, &b, t->n->now_us))
-        save(t, notice->port, &key, true);
+    if (vdp_bridge_deassoc(p->bridge, &notice->id, &b, t->n->now_us))
+        save(t, notice->port, &notice->id, true);
     port_touch(t, notice->port);
 }
 
@@ -496,11 +493,8 @@ save_pull(struct tns_vdp *t, struct nve_out *out)
         return false;
     struct wr k = wr_of(t->save_key, sizeof t->save_key);
     wr_u32(&k, s.port);
-    wr_bytes(&k, s.key.mgrid, sizeof s.key.mgrid);
-    wr_u24(&k, s.key.type_id);
-    wr_u8(&k, s.key.type_version);
-    wr_u8(&k, s.key.id.format);
-    wr_bytes(&k, s.key.id.b, sizeof s.key.id.b);
+    wr_u8(&k, s.id.format);
+    wr_bytes(&k, s.id.b, sizeof s.id.b);
     out->type = NVE_OUT_JOURNAL;
     out->kind = RECORD_VDP;
     out->key = t->save_key;
@@ -509,7 +503,7 @@ save_pull(struct tns_vdp *t, struct nve_out *out)
     if (!s.gone) {
         struct wr w = wr_of(t->bytes, sizeof t->bytes);
         wr_u32(&w, s.port);
-        size_t n = vdp_bridge_save(t->ports[s.port].bridge, &s.key, t->bytes + w.pos);
+        size_t n = vdp_bridge_save(t->ports[s.port].bridge, &s.id, t->bytes + w.pos);
         out->size = n ? (uint32_t)(w.pos + n) : 0;
     }
     return true;

@@ -84,7 +84,6 @@ vdp_bridge_set_peer(struct vdp_bridge *b, const struct mac *mac,
 
 struct asked {
     uint8_t peer, manager;
-    struct vdp_key key;
     uint32_t vsi; /* record, or 0 */
 };
 
@@ -99,7 +98,7 @@ refuse(struct vdp_bridge *b, const struct asked *a, const struct vdp_vsi *v,
         return;
     }
     struct pend *p = bridge_pend_at(b, h);
-    bool kept = a->vsi && vdp_vsis_at(&b->vsis, a->vsi)->type;
+    bool kept = a->vsi && vdp_vsis_stands(vdp_vsis_at(&b->vsis, a->vsi), a->manager, v);
     p->type = v->type;
     p->status = VDP_RSP_ACK | (kept ? VDP_RSP_KEEP : 0) | code;
     p->type_id = v->type_id;
@@ -132,12 +131,15 @@ check_request(const struct vdp_vsi *v, const struct vdp_orgs *o)
 }
 
 static bool
-same_as_pending(const struct pend *p, const struct vdp_vsi *v, uint64_t org_hash)
+same_as_pending(
+    const struct pend *p, uint8_t manager, const struct vdp_vsi *v, uint64_t org_hash)
 {
     size_t size = (size_t)v->n_entries * vdp_entry_size(v->filter_format);
-    return p->type == v->type && p->status == v->status &&
-           p->format == v->filter_format && p->n_entries == v->n_entries &&
-           p->org_hash == org_hash && memcmp(p->bytes, v->filter, size) == 0;
+    return p->manager == manager && p->type_id == v->type_id &&
+           p->version == v->type_version && p->type == v->type &&
+           p->status == v->status && p->format == v->filter_format &&
+           p->n_entries == v->n_entries && p->org_hash == org_hash &&
+           memcmp(p->bytes, v->filter, size) == 0;
 }
 
 static void
@@ -186,10 +188,7 @@ take_vsi(struct vdp_bridge *b, struct asked *a, const struct vdp_vsi *v)
     vdp_orgs_read(v->org, v->org_size, b->conf.oui, &o);
     b->counters.rx_unknown_orgs += o.n_unknown;
     b->counters.rx_bad_orgs += o.n_bad;
-    a->key.type_id = v->type_id;
-    a->key.type_version = v->type_version;
-    a->key.id = v->id;
-    a->vsi = vdp_vsis_find(&b->vsis, &a->key);
+    a->vsi = vdp_vsis_find(&b->vsis, &v->id);
     b->counters.rx_vsis++;
     enum vdp_code code = check_request(v, &o);
     if (code != VDP_CODE_OK) {
@@ -200,19 +199,19 @@ take_vsi(struct vdp_bridge *b, struct asked *a, const struct vdp_vsi *v)
     }
     struct vdp_vsi_rec *rec = a->vsi ? vdp_vsis_at(&b->vsis, a->vsi) : NULL;
     if (rec && rec->pending &&
-        same_as_pending(bridge_pend_at(b, rec->pending), v, o.hash)) {
+        same_as_pending(bridge_pend_at(b, rec->pending), a->manager, v, o.hash)) {
         b->counters.repeated++; /* one answer serves both */
         return;
     }
     bool says_so = o.has_berth && o.berth.op == BERTH_OP_KEEPALIVE;
     bool keepalive =
         (says_so && v->type != VDP_DEASSOC) ||
-        (rec && rec->type && !rec->pending && vdp_vsis_is_repeat(rec, v, o.hash));
+        (rec && !rec->pending && vdp_vsis_is_repeat(rec, a->manager, v, o.hash));
     if (v->type != VDP_DEASSOC && !keepalive) {
         uint32_t entries = b->vsis.n_entries - (rec ? rec->filter.n : 0) + v->n_entries;
         bool room = entries <= b->conf.max_entries;
         if (room && !rec) {
-            a->vsi = bridge_rec_add(b, &a->key, a->manager, a->peer);
+            a->vsi = bridge_rec_add(b, &v->id, a->manager, a->peer);
             room = a->vsi;
         }
         if (!room) {
@@ -244,7 +243,6 @@ take_pdu(struct vdp_bridge *b, struct peer *peer, const uint8_t *payload, size_t
         return;
     }
     struct asked a = {.peer = (uint8_t)(peer - b->peers)};
-    memcpy(a.key.mgrid, pdu.mgrid, sizeof a.key.mgrid);
     for (uint16_t i = 0; i < pdu.n_vsis; i++) {
         a.manager = vdp_managers_get(&b->vsis.managers, pdu.mgrid);
         if (a.manager == VDP_MANAGER_NONE) {
@@ -309,7 +307,7 @@ settle(struct vdp_bridge *b, struct pend *p, const struct vdp_answer *a, uint8_t
     struct vdp_vsi_rec *rec = vdp_vsis_at(&b->vsis, h);
     p->vsi = 0;
     rec->pending = 0;
-    bool repeat = rec->type && vdp_vsis_is_repeat(rec, &v, p->org_hash);
+    bool repeat = vdp_vsis_is_repeat(rec, p->manager, &v, p->org_hash);
     if (a->code != VDP_CODE_OK) {
         if (!(a->keep && rec->type))
             bridge_rec_remove(b, h);
@@ -320,7 +318,7 @@ settle(struct vdp_bridge *b, struct pend *p, const struct vdp_answer *a, uint8_t
     } else {
         write_tags(p, a, wire);
         if (!p->keepalive || !rec->type)
-            vdp_vsis_accept(&b->vsis, rec, &v, wire, p->org_hash);
+            vdp_vsis_accept(&b->vsis, rec, p->manager, &v, wire, p->org_hash);
     }
 }
 
@@ -348,7 +346,9 @@ vdp_bridge_answer(
     }
     struct pend *p = bridge_pend_at(b, h);
     b->serials[h] = 0;
-    bool kept = a->keep && p->vsi && vdp_vsis_at(&b->vsis, p->vsi)->type;
+    struct vdp_vsi v = bridge_pend_vsi(p);
+    bool kept = a->keep && p->vsi &&
+                vdp_vsis_stands(vdp_vsis_at(&b->vsis, p->vsi), p->manager, &v);
     uint8_t wire[VDP_FILTER_SIZE_MAX], org[TLV_HEADER_SIZE + TLV_BODY_MAX];
     size_t org_size = 0;
     memcpy(wire, p->bytes, p->filter_size);
@@ -367,11 +367,11 @@ vdp_bridge_answer(
 }
 
 bool
-vdp_bridge_deassoc(struct vdp_bridge *b, const struct vdp_key *key,
+vdp_bridge_deassoc(struct vdp_bridge *b, const struct vsiid *id,
     const struct berth_tlv *berth, uint64_t now_us)
 {
     (void)now_us;
-    uint32_t vsi = vdp_vsis_find(&b->vsis, key);
+    uint32_t vsi = vdp_vsis_find(&b->vsis, id);
     if (vsi == 0)
         return false;
     struct vdp_vsi_rec *rec = vdp_vsis_at(&b->vsis, vsi);
@@ -400,9 +400,9 @@ vdp_bridge_deassoc(struct vdp_bridge *b, const struct vdp_key *key,
 }
 
 bool
-vdp_bridge_forget(struct vdp_bridge *b, const struct vdp_key *key)
+vdp_bridge_forget(struct vdp_bridge *b, const struct vsiid *id)
 {
-    uint32_t vsi = vdp_vsis_find(&b->vsis, key);
+    uint32_t vsi = vdp_vsis_find(&b->vsis, id);
     if (vsi)
         bridge_rec_remove(b, vsi);
     return vsi;
@@ -482,8 +482,9 @@ give_request(struct vdp_bridge *b, struct vdp_bridge_out *out)
     if (p->vsi) {
         const struct vdp_vsi_rec *rec = vdp_vsis_at(&b->vsis, p->vsi);
         r->known = rec->type;
-        if (!o.berth
-                 .vn_name[0]) /* else the filter does not say which VN's VID is meant */
+        struct vdp_vsi v = bridge_pend_vsi(p);
+        /* else the filter does not say which VN's VID is meant */
+        if (!o.berth.vn_name[0] && vdp_vsis_stands(rec, p->manager, &v))
             vdp_filter_retag(&rec->filter, p->format, p->n_entries, wire);
     }
     for (uint16_t i = 0; i < p->n_entries; i++)
@@ -551,10 +552,10 @@ vdp_bridge_output(struct vdp_bridge *b, uint64_t now_us, struct vdp_bridge_out *
 /* ---- the rest ---- */
 
 size_t
-vdp_bridge_save(const struct vdp_bridge *b, const struct vdp_key *key,
+vdp_bridge_save(const struct vdp_bridge *b, const struct vsiid *id,
     uint8_t bytes[VDP_BRIDGE_SAVE_MAX])
 {
-    uint32_t vsi = vdp_vsis_find(&b->vsis, key);
+    uint32_t vsi = vdp_vsis_find(&b->vsis, id);
     if (vsi == 0 || vdp_vsis_at(&b->vsis, vsi)->type == 0)
         return 0;
     const struct peer *peer = &b->peers[vdp_vsis_at(&b->vsis, vsi)->peer];
@@ -562,9 +563,9 @@ vdp_bridge_save(const struct vdp_bridge *b, const struct vdp_key *key,
 }
 
 bool
-vdp_bridge_saved_key(const uint8_t *bytes, size_t size, struct vdp_key *key)
+vdp_bridge_saved_id(const uint8_t *bytes, size_t size, struct vsiid *id)
 {
-    return vdp_vsis_saved_key(bytes, size, key);
+    return vdp_vsis_saved_id(bytes, size, id);
 }
 
 bool

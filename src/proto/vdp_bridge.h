@@ -74,10 +74,10 @@ bool vdp_bridge_answer(struct vdp_bridge *b, uint64_t handle, const struct vdp_a
     uint64_t now_us);
 /* Unsolicited de-association (S3-90, aged out, withdrawn); berth may be NULL. false: no
  * such VSI. A request of it that waits for its answer is withdrawn. */
-bool vdp_bridge_deassoc(struct vdp_bridge *b, const struct vdp_key *key,
+bool vdp_bridge_deassoc(struct vdp_bridge *b, const struct vsiid *id,
     const struct berth_tlv *berth, uint64_t now_us);
 /* The same without telling the station. */
-bool vdp_bridge_forget(struct vdp_bridge *b, const struct vdp_key *key);
+bool vdp_bridge_forget(struct vdp_bridge *b, const struct vsiid *id);
 uint64_t vdp_bridge_deadline(const struct vdp_bridge *b);
 bool vdp_bridge_output(struct vdp_bridge *b, uint64_t now_us, struct vdp_bridge_out *out);
 /* What LLDP found out about a station (proto/lldp_evb.h): its negotiated timers, whether
@@ -87,10 +87,10 @@ void vdp_bridge_set_peer(struct vdp_bridge *b, const struct mac *peer,
 /* The accepted request of a VSI as octets for a journal, and back after a restart: without
  * it the first keep-alive after a restart would look like a claim (K3). */
 #define VDP_BRIDGE_SAVE_MAX 1100
-size_t vdp_bridge_save(const struct vdp_bridge *b, const struct vdp_key *key,
+size_t vdp_bridge_save(const struct vdp_bridge *b, const struct vsiid *id,
     uint8_t bytes[VDP_BRIDGE_SAVE_MAX]);           /* 0: no such VSI */
 bool vdp_bridge_restore(struct vdp_bridge *b, const uint8_t *bytes, size_t size);
-bool vdp_bridge_saved_key(const uint8_t *bytes, size_t size, struct vdp_key *key);
+bool vdp_bridge_saved_id(const uint8_t *bytes, size_t size, struct vsiid *id);
 uint32_t vdp_bridge_n_vsis(const struct vdp_bridge *b);
 size_t vdp_bridge_octets(const struct vdp_bridge *b);  /* of records and index, long filters aside */
 const struct vdp_bridge_counters *vdp_bridge_counters(const struct vdp_bridge *b);

@@ -77,7 +77,7 @@ struct peer *bridge_peer_get(
 void bridge_peer_release(struct peer *peer);
 
 void bridge_rec_set_peer(struct vdp_bridge *b, struct vdp_vsi_rec *rec, uint8_t peer);
-uint32_t bridge_rec_add(struct vdp_bridge *b, const struct vdp_key *key,
+uint32_t bridge_rec_add(struct vdp_bridge *b, const struct vsiid *id,
     uint8_t manager, uint8_t peer); /* 0: full */
 void bridge_rec_remove(struct vdp_bridge *b, uint32_t h);
 #endif

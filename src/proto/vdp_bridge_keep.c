@@ -167,9 +167,9 @@ bridge_rec_set_peer(struct vdp_bridge *b, struct vdp_vsi_rec *rec, uint8_t peer)
 
 uint32_t
 bridge_rec_add(
-    struct vdp_bridge *b, const struct vdp_key *key, uint8_t manager, uint8_t peer)
+    struct vdp_bridge *b, const struct vsiid *id, uint8_t manager, uint8_t peer)
 {
-    uint32_t h = vdp_vsis_add(&b->vsis, key, manager);
+    uint32_t h = vdp_vsis_add(&b->vsis, id, manager);
     if (h) {
         vdp_vsis_at(&b->vsis, h)->peer = peer;
         b->peers[peer].refs++;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The index compares whole keys; a record spells its manager id through the slot. */
+/* The index is by VSIID; a record spells its manager id through the slot. */
 #include "proto/vdp_vsis.h"
 
 #include <string.h>
@@ -7,24 +7,19 @@
 #define SAVE_VERSION 1
 
 static bool
-rec_has_key(const void *ctx, uint32_t handle, const void *key)
+rec_has_id(const void *ctx, uint32_t handle, const void *id)
 {
     const struct vdp_vsis *s = ctx;
-    struct vdp_key k = vdp_vsis_key(s, pool_at(&s->pool, handle));
-    return vdp_key_equal(&k, key);
+    return vsiid_equal(&vdp_vsis_at(s, handle)->id, id);
 }
 
 static uint32_t
-hash_key(const struct vdp_vsis *s, const struct vdp_key *key)
+hash_id(const struct vdp_vsis *s, const struct vsiid *id)
 {
-    uint8_t b[VDP_MGRID_SIZE + 22];
-    struct wr w = wr_of(b, sizeof b);
-    wr_bytes(&w, key->mgrid, sizeof key->mgrid);
-    wr_u32(&w, key->type_id);
-    wr_u8(&w, key->type_version);
-    wr_u8(&w, key->id.format);
-    wr_bytes(&w, key->id.b, sizeof key->id.b);
-    return map_hash(&s->map, b, w.pos);
+    uint8_t b[sizeof id->b + 1];
+    memcpy(b, id->b, sizeof id->b);
+    b[sizeof id->b] = id->format;
+    return map_hash(&s->map, b, sizeof b);
 }
 
 void
@@ -32,7 +27,7 @@ vdp_vsis_init(
     struct vdp_vsis *s, uint32_t max_vsis, uint8_t max_managers, uint64_t seed)
 {
     pool_init(&s->pool, sizeof(struct vdp_vsi_rec), max_vsis);
-    map_init(&s->map, rec_has_key, s, seed);
+    map_init(&s->map, rec_has_id, s, seed);
     vdp_managers_init(&s->managers, max_managers);
     s->n_entries = 0;
 }
@@ -54,34 +49,23 @@ vdp_vsis_at(const struct vdp_vsis *s, uint32_t handle)
     return pool_at(&s->pool, handle);
 }
 
-struct vdp_key
-vdp_vsis_key(const struct vdp_vsis *s, const struct vdp_vsi_rec *rec)
+uint32_t
+vdp_vsis_find(const struct vdp_vsis *s, const struct vsiid *id)
 {
-    struct vdp_key key = {
-        .type_id = rec->type_id, .type_version = rec->type_version, .id = rec->id};
-    memcpy(key.mgrid, s->managers.m[rec->manager].id, sizeof key.mgrid);
-    return key;
+    return map_find(&s->map, hash_id(s, id), id);
 }
 
 uint32_t
-vdp_vsis_find(const struct vdp_vsis *s, const struct vdp_key *key)
-{
-    return map_find(&s->map, hash_key(s, key), key);
-}
-
-uint32_t
-vdp_vsis_add(struct vdp_vsis *s, const struct vdp_key *key, uint8_t manager)
+vdp_vsis_add(struct vdp_vsis *s, const struct vsiid *id, uint8_t manager)
 {
     uint32_t handle = pool_get(&s->pool);
     if (handle == 0)
         return 0;
     struct vdp_vsi_rec *rec = vdp_vsis_at(s, handle);
-    rec->id = key->id;
-    rec->type_id = key->type_id;
-    rec->type_version = key->type_version;
+    rec->id = *id;
     rec->manager = manager;
     s->managers.m[manager].refs++;
-    map_add(&s->map, hash_key(s, key), handle);
+    map_add(&s->map, hash_id(s, id), handle);
     return handle;
 }
 
@@ -89,8 +73,7 @@ void
 vdp_vsis_remove(struct vdp_vsis *s, uint32_t handle)
 {
     struct vdp_vsi_rec *rec = vdp_vsis_at(s, handle);
-    struct vdp_key key = vdp_vsis_key(s, rec);
-    map_del(&s->map, hash_key(s, &key), handle);
+    map_del(&s->map, hash_id(s, &rec->id), handle);
     s->managers.m[rec->manager].refs--;
     s->n_entries -= rec->filter.n;
     vdp_filter_clear(&rec->filter);
@@ -98,19 +81,31 @@ vdp_vsis_remove(struct vdp_vsis *s, uint32_t handle)
 }
 
 bool
-vdp_vsis_is_repeat(
-    const struct vdp_vsi_rec *rec, const struct vdp_vsi *v, uint64_t org_hash)
+vdp_vsis_stands(const struct vdp_vsi_rec *rec, uint8_t manager, const struct vdp_vsi *v)
+{
+    return rec->type && rec->manager == manager && rec->type_id == v->type_id &&
+           rec->type_version == v->type_version;
+}
+
+bool
+vdp_vsis_is_repeat(const struct vdp_vsi_rec *rec, uint8_t manager,
+    const struct vdp_vsi *v, uint64_t org_hash)
 {
     uint8_t hints = v->status & (VDP_REQ_M | VDP_REQ_S);
-    return rec->type == v->type && rec->hints == hints &&
-           (org_hash == 0 || org_hash == rec->org_hash) &&
+    return vdp_vsis_stands(rec, manager, v) && rec->type == v->type &&
+           rec->hints == hints && (org_hash == 0 || org_hash == rec->org_hash) &&
            vdp_filter_same(&rec->filter, v->filter_format, v->n_entries, v->filter);
 }
 
 void
-vdp_vsis_accept(struct vdp_vsis *s, struct vdp_vsi_rec *rec, const struct vdp_vsi *v,
-    const uint8_t *tagged, uint64_t org_hash)
+vdp_vsis_accept(struct vdp_vsis *s, struct vdp_vsi_rec *rec, uint8_t manager,
+    const struct vdp_vsi *v, const uint8_t *tagged, uint64_t org_hash)
 {
+    s->managers.m[manager].refs++;
+    s->managers.m[rec->manager].refs--;
+    rec->manager = manager;
+    rec->type_id = v->type_id;
+    rec->type_version = v->type_version;
     s->n_entries += v->n_entries;
     s->n_entries -= rec->filter.n;
     vdp_filter_set(&rec->filter, v->filter_format, v->n_entries, v->filter, tagged);
@@ -145,6 +140,7 @@ vdp_vsis_save(const struct vdp_vsis *s, uint32_t handle, const struct mac *peer,
     return w.err ? 0 : w.pos;
 }
 
+/* What names it, and of what type it is. */
 static bool
 saved_key(struct rd *r, struct vdp_key *key)
 {
@@ -159,10 +155,13 @@ saved_key(struct rd *r, struct vdp_key *key)
 }
 
 bool
-vdp_vsis_saved_key(const uint8_t *bytes, size_t size, struct vdp_key *key)
+vdp_vsis_saved_id(const uint8_t *bytes, size_t size, struct vsiid *id)
 {
     struct rd r = rd_of(bytes, size);
-    return saved_key(&r, key);
+    struct vdp_key key;
+    bool known = saved_key(&r, &key);
+    *id = key.id;
+    return known;
 }
 
 uint32_t
@@ -171,8 +170,8 @@ vdp_vsis_restore(
 {
     struct rd r = rd_of(bytes, size);
     struct vdp_key key;
-    struct vdp_vsi v = {.type = 0};
     bool known = saved_key(&r, &key);
+    struct vdp_vsi v = {.type_id = key.type_id, .type_version = key.type_version};
     rd_bytes(&r, peer->b, sizeof peer->b);
     v.type = rd_u8(&r);
     v.status = rd_u8(&r);
@@ -186,13 +185,13 @@ vdp_vsis_restore(
         v.n_entries > vdp_entries_max(v.filter_format) || v.type < VDP_PREASSOC ||
         v.type > VDP_ASSOC)
         return 0;
-    uint32_t handle = vdp_vsis_find(s, &key);
-    if (handle == 0) {
-        uint8_t manager = vdp_managers_get(&s->managers, key.mgrid);
-        handle = manager == VDP_MANAGER_NONE ? 0 : vdp_vsis_add(s, &key, manager);
-        if (handle == 0)
-            return 0;
-    }
-    vdp_vsis_accept(s, vdp_vsis_at(s, handle), &v, tagged, org_hash);
+    uint8_t manager = vdp_managers_get(&s->managers, key.mgrid);
+    if (manager == VDP_MANAGER_NONE)
+        return 0;
+    uint32_t handle = vdp_vsis_find(s, &key.id);
+    if (handle == 0)
+        handle = vdp_vsis_add(s, &key.id, manager);
+    if (handle)
+        vdp_vsis_accept(s, vdp_vsis_at(s, handle), manager, &v, tagged, org_hash);
     return handle;
 }

@@ -61,11 +61,11 @@ put(struct rig *r, uint8_t what, const uint8_t *p, size_t n)
     if (!w.err)
         vdp_bridge_input(r->b, frame, w.pos, r->now);
     if (what & 8 && n) {
-        size_t size = vdp_bridge_save(r->b, &r->key, saved);
+        size_t size = vdp_bridge_save(r->b, &r->key.id, saved);
         if (p[0] & 1)
-            vdp_bridge_deassoc(r->b, &r->key, NULL, r->now);
+            vdp_bridge_deassoc(r->b, &r->key.id, NULL, r->now);
         else
-            vdp_bridge_forget(r->b, &r->key);
+            vdp_bridge_forget(r->b, &r->key.id);
         if (size && p[0] & 2 && !vdp_bridge_restore(r->b, saved, size))
             abort();
         vdp_bridge_restore(r->b, p, n);

@@ -83,7 +83,7 @@ test_moved_stays_away(void **state)
     (void)state;
     pair_call(p, ASSOC1);
     n = p->n_requests - p->n_keepalives;
-    assert_true(vdp_bridge_deassoc(p->bridge, &key, &why, p->now));
+    assert_true(vdp_bridge_deassoc(p->bridge, &key.id, &why, p->now));
     pair_run(p, 60000000);
     assert_int_equal(p->n_requests - p->n_keepalives, n); /* no fight for it */
     assert_int_equal(p->tag.vid, 0);
@@ -151,7 +151,7 @@ test_suspended_comes_back_suspended(void **state)
     (void)state;
     pair_call(p, ASSOC1);
     pair_call(p, "{\"cmd\":\"vm suspend\"," VM1 "}");
-    vdp_bridge_deassoc(p->bridge, &key, NULL, p->now);
+    vdp_bridge_deassoc(p->bridge, &key.id, NULL, p->now);
     pair_run(p, 2000000);
     assert_int_equal(p->last.berth.op, BERTH_OP_SUSPEND);
     pair_call(p, "{\"cmd\":\"show vms\"}");

@@ -301,7 +301,7 @@ test_deassociated(void **state)
     (void)state;
     pair_call(p, ASSOC1);
     p->vid = 200;
-    assert_true(vdp_bridge_deassoc(p->bridge, &key, NULL, p->now));
+    assert_true(vdp_bridge_deassoc(p->bridge, &key.id, NULL, p->now));
     pair_run(p, 1000);
     assert_int_equal(p->tag.vid, 0);
     assert_int_equal(p->tag.pass, 0);
@@ -323,7 +323,7 @@ test_backoff(void **state)
     (void)state;
     pair_call(p, ASSOC1);
     p->code = VDP_CODE_RESOURCES;
-    vdp_bridge_deassoc(p->bridge, &key, NULL, p->now);
+    vdp_bridge_deassoc(p->bridge, &key.id, NULL, p->now);
     n = p->n_requests;
     pair_run(p, 60000000);
     assert_in_range(p->n_requests - n, 5, 12); /* 0.2, 0.4 .. 30 s */
@@ -617,7 +617,7 @@ test_any_order(void **state)
             switch (rng_below(&r, 6)) {
             case 0:
                 key.id.b[15] = (uint8_t)(1 + rng_below(&r, 3));
-                vdp_bridge_deassoc(p->bridge, &key, NULL, p->now);
+                vdp_bridge_deassoc(p->bridge, &key.id, NULL, p->now);
                 break;
             case 1:
                 p->mute = rng_below(&r, 4) == 0;

@@ -349,7 +349,7 @@ managers(void **state)
     for (uint8_t m = 0; m < 3; m++) {
         r.w = wr_of(r.payload, sizeof r.payload);
         vdp_encode_mgrid(&r.w, (const uint8_t[16]){m});
-        add(&r, VDP_ASSOC, 1, 0, 100); /* the same VSIID under another manager */
+        add(&r, VDP_ASSOC, m + 1, 0, 100);
         send(&r);
         const struct vdp_request *rq = pull(&r);
         assert_int_equal(rq != NULL, m < 2);
@@ -382,6 +382,59 @@ managers(void **state)
     assert_int_equal(vdp_bridge_counters(r.b)->rx_no_mgrid, 1);
     assert_int_equal(vdp_bridge_counters(r.b)->rx_two_mgrids, 1);
     assert_int_equal(vdp_bridge_n_vsis(r.b), 2);
+    vdp_bridge_free(r.b);
+}
+
+static const struct vdp_request *
+ask_of_manager(struct rig *r, uint8_t m, uint8_t type, uint16_t tci)
+{
+    r->w = wr_of(r->payload, sizeof r->payload);
+    vdp_encode_mgrid(&r->w, (const uint8_t[16]){m});
+    add(r, type, 1, 0, tci);
+    send(r);
+    return pull_one(r);
+}
+
+/* One VSIID is one VSI: under another manager (or type) it claims anew, and what was
+ * accepted last is all there is to keep, to save and to end. */
+static void
+other_manager(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, NULL);
+    struct vsiid id = {.format = VSIID_UUID, .b = {[15] = 1}}, saved;
+    uint8_t bytes[VDP_BRIDGE_SAVE_MAX];
+    answer(&r, ask_of_manager(&r, 1, VDP_ASSOC, 0), 0, 600);
+    const struct vdp_request *rq = ask_of_manager(&r, 2, VDP_ASSOC, 0);
+    assert_true(rq->known && !rq->keepalive);
+    assert_int_equal(rq->key.mgrid[0], 2);
+    assert_int_equal(rq->entries[0].vid, 0); /* 600 was of what the other type meant */
+    /* Refused, and the other stands: KEEP is not for whom it never was given. */
+    struct vdp_answer no = {.code = VDP_CODE_OTHER, .keep = true};
+    assert_true(vdp_bridge_answer(r.b, rq->handle, &no, r.now));
+    r.now += 20000;
+    assert_null(pull(&r));
+    assert_int_equal(r.pdu.vsis[0].status, VDP_RSP_ACK | VDP_CODE_OTHER);
+    rq = ask_of_manager(&r, 1, VDP_ASSOC, 0);
+    assert_true(rq->keepalive);
+    assert_int_equal(rq->entries[0].vid, 600);
+    answer(&r, rq, 0, 600);
+    answer(&r, ask_of_manager(&r, 2, VDP_ASSOC, 0), 0, 700);
+    assert_int_equal(vdp_bridge_n_vsis(r.b), 1);
+    rq = ask_of_manager(&r, 2, VDP_ASSOC, 0);
+    assert_true(rq->keepalive);
+    assert_int_equal(rq->entries[0].vid, 700);
+    answer(&r, rq, 0, 700);
+    size_t size = vdp_bridge_save(r.b, &id, bytes);
+    assert_true(size && vdp_bridge_saved_id(bytes, size, &saved));
+    assert_true(vsiid_equal(&id, &saved));
+    assert_int_equal(bytes[1], 2);
+    /* Ended by whoever names it; a slot is free for another manager. */
+    answer(&r, ask_of_manager(&r, 1, VDP_DEASSOC, 0), 0, 0);
+    assert_int_equal(vdp_bridge_n_vsis(r.b), 0);
+    assert_true(vdp_bridge_restore(r.b, bytes, size));
+    assert_true(ask_of_manager(&r, 2, VDP_ASSOC, 0)->keepalive);
     vdp_bridge_free(r.b);
 }
 
@@ -595,7 +648,7 @@ deassoc(void **state)
     add(&r, VDP_ASSOC, 1, VDP_REQ_S, 0);
     send(&r);
     uint64_t handle = pull_one(&r)->handle;
-    assert_true(vdp_bridge_deassoc(r.b, &key, NULL, r.now));
+    assert_true(vdp_bridge_deassoc(r.b, &key.id, NULL, r.now));
     assert_false(
         vdp_bridge_answer(r.b, handle, &(struct vdp_answer){.code = 0}, r.now));
     r.now += 20000;
@@ -606,8 +659,8 @@ deassoc(void **state)
     assert_int_equal(vdp_bridge_n_vsis(r.b), 0);
     associate(&r, 1, 0, 600);
     uint32_t n = r.n_pdus;
-    assert_true(vdp_bridge_forget(r.b, &key));
-    assert_false(vdp_bridge_forget(r.b, &key));
+    assert_true(vdp_bridge_forget(r.b, &key.id));
+    assert_false(vdp_bridge_forget(r.b, &key.id));
     assert_null(pull(&r));
     assert_int_equal(r.n_pdus, n);
     vdp_bridge_free(r.b);
@@ -694,6 +747,7 @@ main(void)
         cmocka_unit_test(duplicates),
         cmocka_unit_test(aggregation),
         cmocka_unit_test(managers),
+        cmocka_unit_test(other_manager),
         cmocka_unit_test(malformed),
         cmocka_unit_test(status_bits),
         cmocka_unit_test(limits),

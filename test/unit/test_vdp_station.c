@@ -271,8 +271,8 @@ unsolicited(void **state)
         struct vdp_entry e;
         struct vdp_key key = request(n, BERTH_OP_ASSOC, false, &e).key;
         struct berth_tlv why = {.reason = BERTH_REASON_MOVED};
-        assert_true(vdp_bridge_deassoc(p.bridge, &key, &why, p.now_us));
-        assert_false(vdp_bridge_deassoc(p.bridge, &key, &why, p.now_us));
+        assert_true(vdp_bridge_deassoc(p.bridge, &key.id, &why, p.now_us));
+        assert_false(vdp_bridge_deassoc(p.bridge, &key.id, &why, p.now_us));
     }
     pair_run(&p, 2 * SECOND);
     assert_int_equal(w.n_events[VDP_STATION_DEASSOC], 40);
@@ -331,7 +331,7 @@ bridge_restart(void **state)
         uint8_t bytes[VDP_BRIDGE_SAVE_MAX];
         struct vdp_entry e;
         struct vdp_key key = request(n, BERTH_OP_ASSOC, true, &e).key;
-        size_t size = vdp_bridge_save(old, &key, bytes);
+        size_t size = vdp_bridge_save(old, &key.id, bytes);
         assert_true(size > 0);
         assert_true(vdp_bridge_restore(p.bridge, bytes, size));
         assert_false(vdp_bridge_restore(p.bridge, bytes, size - 1));
