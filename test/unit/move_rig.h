@@ -552,6 +552,19 @@ rig_start(struct rig *g, int at, int port)
     g->queue_at = -1;
 }
 
+/* The usual way, to the pause and from there on: at both places the first port. */
+#define RIG_LEAVES(g, from, to)                                                        \
+    do {                                                                               \
+        RIG_OK(g, to, 1, TNS_IMMIGRATE_PRE);                                           \
+        rig_pause(g);                                                                  \
+        RIG_OK(g, from, 1, TNS_EMIGRATE_COMMIT);                                       \
+    } while (0)
+#define RIG_COMES(g, to)                                                               \
+    do {                                                                               \
+        RIG_OK(g, to, 1, TNS_IMMIGRATE_ASSO);                                          \
+        rig_start(g, to, 1);                                                           \
+    } while (0)
+
 static inline int
 rig_state(struct rig *g, int i, uint32_t port)
 {

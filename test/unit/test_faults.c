@@ -33,11 +33,8 @@ test_relay_outlives_the_attachment_F1(void **state)
     (void)state;
     struct rig *g = rig_new();
     g->n[R].deaf = 1;
-    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
-    rig_pause(g);
-    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
-    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
-    rig_start(g, M, 1);
+    RIG_LEAVES(g, L, M);
+    RIG_COMES(g, M);
     uint64_t step = edge_settings[SET_TOMB_US].def / 4, end = g->now;
     for (end += edge_settings[SET_EMIG_US].max;
          rig_state(g, L, 1) == ATT_EMIG && g->now < end;) {
@@ -149,9 +146,7 @@ test_claim_under_way_relays_nothing_F10(void **state)
     struct edge_out asked = {0};
     g->n[L].deaf = 1;
     g->known += 3; /* the counter is of all keys */
-    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
-    rig_pause(g);
-    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    RIG_LEAVES(g, L, M);
     RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
     struct tns_request rq = {
         .op = TNS_RESUME,
@@ -352,9 +347,7 @@ test_drain_where_nobody_owns_F7(void **state)
     (void)state;
     struct rig *g = rig_new();
     g->n[R].deaf = 1;
-    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
-    rig_pause(g);
-    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    RIG_LEAVES(g, L, M);
     struct mapping_rec rec = g->own;
     g->own = (struct mapping_rec){0};
     edge_map_del(g->n[M].e, &rec, 0, g->now);
@@ -362,8 +355,7 @@ test_drain_where_nobody_owns_F7(void **state)
     uint16_t a = rig_send(g, R), b = rig_send(g, R);
     assert_true(rig_held(g, a) && rig_held(g, b));
     rig_port_opens(g, M, 1);
-    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
-    rig_start(g, M, 1);
+    RIG_COMES(g, M);
     assert_true(rig_got(g, a) && rig_got(g, b));
     assert_int_equal(g->n[M].n_hold, 0);
     rig_free(g);
@@ -382,13 +374,9 @@ test_words_of_the_past_F4(void **state)
     struct tns_request late = {.has_epoch = 1, .epoch = g->known, .hold = 1};
     rig_pause(g);
     RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
-    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
-    rig_start(g, M, 1);
-    RIG_OK(g, L, 1, TNS_IMMIGRATE_PRE);
-    rig_pause(g);
-    RIG_OK(g, M, 1, TNS_EMIGRATE_COMMIT);
-    RIG_OK(g, L, 1, TNS_IMMIGRATE_ASSO);
-    rig_start(g, L, 1);
+    RIG_COMES(g, M);
+    RIG_LEAVES(g, M, L);
+    RIG_COMES(g, L);
     for (size_t i = 0; i < sizeof ops; i++) {
         assert_int_equal(rig_ask(g, L, 1, ops[i], &late), TNS_MOVED);
         assert_int_equal(rig_state(g, L, 1), ATT_ASSOC);
@@ -436,11 +424,8 @@ test_authority_that_forgot_F13(void **state)
 {
     (void)state;
     struct rig *g = rig_new();
-    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
-    rig_pause(g);
-    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
-    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
-    rig_start(g, M, 1);
+    RIG_LEAVES(g, L, M);
+    RIG_COMES(g, M);
     uint64_t was = g->epoch;
     for (int i = 0; i < RIG_EDGES; i++)
         edge_session(g->n[i].e, false, g->now);

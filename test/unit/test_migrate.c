@@ -77,8 +77,7 @@ test_terminate_with_target_F20(void **state)
     assert_int_equal(rig_fdb(g, L), FDB_RELAY);
     uint16_t a = rig_send(g, R);
     rig_port_opens(g, M, 1);
-    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
-    rig_start(g, M, 1);
+    RIG_COMES(g, M);
     assert_true(rig_got(g, a));
     rig_time(g, edge_settings[SET_TOMB_US].def / 2);
     RIG_OK(g, M, 1, TNS_KEEPALIVE);
@@ -220,8 +219,7 @@ test_reservation_void_of_two(void **state)
     uint16_t a = rig_send(g, R);
     assert_true(rig_held(g, a));
     rig_port_opens(g, M, 1);
-    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
-    rig_start(g, M, 1);
+    RIG_COMES(g, M);
     assert_true(rig_got(g, a));
     rig_free(g);
 }
@@ -362,8 +360,7 @@ test_hold_at_old_place(void **state)
             assert_true(rig_held(g, a)); /* now at the new one */
         }
         rig_port_opens(g, M, 1);
-        RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
-        rig_start(g, M, 1);
+        RIG_COMES(g, M);
         comes_after(g, "L:hold-drain", "L:fdb-relay");
         assert_true(rig_got(g, a));
         rig_free(g);
@@ -697,9 +694,7 @@ test_pre_ends_provisional_relay_D4(void **state)
 {
     (void)state;
     struct rig *g = rig_new();
-    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
-    rig_pause(g);
-    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    RIG_LEAVES(g, L, M);
     assert_int_equal(rig_fdb(g, L), FDB_RELAY);
     uint16_t a = rig_send(g, R);
     RIG_OK(g, L, 1, TNS_IMMIGRATE_PRE);
@@ -718,8 +713,7 @@ test_pre_ends_provisional_relay_D4(void **state)
     assert_int_equal(rig_fdb(g, L), FDB_REMOTE);
     assert_true(rig_held(g, b));
     rig_port_opens(g, L, 1);
-    RIG_OK(g, L, 1, TNS_IMMIGRATE_ASSO);
-    rig_start(g, L, 1);
+    RIG_COMES(g, L);
     assert_true(rig_got(g, b));
     rig_free(g);
 }
@@ -794,8 +788,7 @@ test_pre_of_what_was_elsewhere_E3(void **state)
         g->n[L].deaf = 1;
         RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
         rig_pause(g);
-        RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
-        rig_start(g, M, 1);
+        RIG_COMES(g, M);
         struct tns_request rq = {.has_epoch = 1, .epoch = g->epoch};
         assert_int_equal(rig_ask(g, L, 1, TNS_IMMIGRATE_PRE, &rq), TNS_OK);
         assert_int_equal(rig_state(g, L, 1), ATT_IMMIG);
@@ -810,8 +803,7 @@ test_pre_of_what_was_elsewhere_E3(void **state)
         rig_run(g);
         assert_true(rig_held(g, a));
         rig_port_opens(g, L, 1);
-        RIG_OK(g, L, 1, TNS_IMMIGRATE_ASSO);
-        rig_start(g, L, 1);
+        RIG_COMES(g, L);
         assert_true(rig_got(g, a) && rig_got(g, rig_send(g, R)));
         assert_int_equal(rig_fdb(g, M), FDB_RELAY);
         rig_free(g);
@@ -825,9 +817,7 @@ test_tag_drains_F16(void **state)
 {
     (void)state;
     struct rig *g = rig_new();
-    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
-    rig_pause(g);
-    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    RIG_LEAVES(g, L, M);
     RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
     RIG_OK(g, L, 1, TNS_TERMINATE);
     assert_int_equal(rig_fdb(g, L), FDB_RELAY);
@@ -902,9 +892,7 @@ test_redirect_D5(void **state)
     g->n[R].deaf = 1;
     struct dp_event ev = {
         .type = DP_EV_RELAYED, .vni = RIG_VNI, .dst = g->mac, .ip = rig_ip(R)};
-    RIG_OK(g, M, 1, TNS_IMMIGRATE_PRE);
-    rig_pause(g);
-    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    RIG_LEAVES(g, L, M);
     edge_dp_event(g->n[L].e, &ev, g->now);
     rig_run(g);
     assert_int_equal(
@@ -965,8 +953,7 @@ test_restart_at_every_step_K7(void **state)
             assert_int_equal(rig_fdb(g, L), FDB_RELAY);
             assert_true(rig_held(g, a));
             rig_port_opens(g, M, 1);
-            RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
-            rig_start(g, M, 1);
+            RIG_COMES(g, M);
             if (at == 3)
                 rig_restart(g, who);
             assert_true(rig_got(g, a));
@@ -987,8 +974,7 @@ test_restart_at_every_step_K7(void **state)
     rig_restart(g, L);
     assert_true(rig_held(g, a));
     rig_port_opens(g, M, 1);
-    RIG_OK(g, M, 1, TNS_IMMIGRATE_ASSO);
-    rig_start(g, M, 1);
+    RIG_COMES(g, M);
     assert_true(rig_got(g, a));
     rig_free(g);
 }
