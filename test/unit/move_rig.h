@@ -552,6 +552,15 @@ rig_start(struct rig *g, int at, int port)
     g->queue_at = -1;
 }
 
+/* A comes after B among the operations. */
+static inline void
+rig_after(const struct rig *g, const char *a, const char *b)
+{
+    const char *p = strstr(g->ops, a), *q = strstr(g->ops, b);
+    if (!p || !q || p < q)
+        fail_msg("%s after %s? %s", a, b, g->ops);
+}
+
 /* The usual way, to the pause and from there on: at both places the first port. */
 #define RIG_LEAVES(g, from, to)                                                        \
     do {                                                                               \
