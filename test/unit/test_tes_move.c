@@ -5,28 +5,6 @@
 #include "base/fsm.h"
 #include "base/rng.h"
 
-#define VSI1 "00000000-0000-4000-8000-000000000001"
-#define VSI2 "00000000-0000-4000-8000-000000000002"
-#define VM1  "\"vsi\":\"" VSI1 "\""
-#define ASSOC1                                                                         \
-    "{\"cmd\":\"vm associate\"," VM1                                                   \
-    ",\"vni\":5000,\"mac\":\"02:00:00:00:00:11\",\"ips\":[\"10.0.0.1\",\"fd00::1\"],"  \
-    "\"if\":\"vm1\",\"id\":17}"
-
-#define assert_says(text, part)                                                        \
-    do {                                                                               \
-        if (!strstr(text, part))                                                       \
-            fail_msg("no %s in %s", part, text);                                       \
-    } while (0)
-
-static struct vdp_key
-key_of_vsi1(void)
-{
-    struct vdp_key key = {.mgrid = "berth"};
-    assert_true(vsiid_parse(VSI1, &key.id));
-    return key;
-}
-
 /* A5: prepare arms at the edge; who is not associated stays what it is. Suspending an
  * armed VM is its emigration; hold is a prepare that stays armed. */
 static void
