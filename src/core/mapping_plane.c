@@ -37,18 +37,20 @@ remote_verdict(const struct edge *e, uint32_t h, const struct mapping_rec *rec)
     bool owned = en->flags & (F_LOCAL | F_REMOTE);
     if (rec->epoch > en->epoch)
         return en->flags & F_LOCAL ? MAPPING_TOOK_LOCAL : MAPPING_ACCEPTED;
+    /* It stands for nothing but a hold: its number is of somebody who has withdrawn,
+     * and elsewhere it was forgotten with him. */
+    if (!owned && !(en->flags & F_TOMB))
+        return MAPPING_ACCEPTED;
     if (rec->epoch < en->epoch)
         return MAPPING_STALE;
     /* Nobody's: our own tombstone is not undone by its like, but a later owner whom we
      * heard of, and who was out of the list for a while, comes back with what he had
      * (E6).
      */
-    if (!owned && en->flags & F_TOMB)
+    if (!owned)
         return en->flags & F_THEIRS && en->migration_id == rec->migration_id
                    ? MAPPING_ACCEPTED
                    : MAPPING_STALE;
-    if (!owned)
-        return MAPPING_ACCEPTED;
     if (en->flags & F_LOCAL || en->migration_id != rec->migration_id)
         return MAPPING_CONFLICT;
     const struct vtep *v = vtep_at(e->map, en->owner);

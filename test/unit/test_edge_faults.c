@@ -299,6 +299,35 @@ test_restart_while_it_immigrates_K7(void **state)
     env_free(v);
 }
 
+/* Somebody else had the VM that is awaited here, and withdrew. The owner of before, who
+ * was away meanwhile, is the owner again, as at every NVE where nobody waits (E6). */
+static void
+test_older_owner_while_it_immigrates_E6(void **state)
+{
+    (void)state;
+    struct env *v = env_new(true);
+    struct mac one = env_mac(1);
+    assert_int_equal(env_do(v, TNS_IMMIGRATE_PRE, 1, 1, 5, 1)->r.code, TNS_OK);
+    struct mapping_rec before = remote(5, 1, 4), later = remote(5, 1, 7), got;
+    later.owner = ip_v4(0x0a000003);
+    edge_map_set(v->e, &before, 0, v->now);
+    edge_map_set(v->e, &later, 0, v->now);
+    edge_map_set(v->e, &before, 0, v->now);
+    assert_true(mapping_find(v->e, 5, &one, NULL, &got, NULL));
+    assert_true(ip_equal(&got.owner, &later.owner));
+    edge_map_del(v->e, &later, 0, v->now);
+    env_run(v);
+    assert_true(env_fdb_find(v, 5, &one) < 0);
+    edge_map_set(v->e, &before, 0, v->now);
+    env_run(v);
+    int fdb = env_fdb_find(v, 5, &one);
+    assert_true(fdb >= 0 && v->fdb[fdb].kind == FDB_REMOTE);
+    assert_true(ip_equal(&v->fdb[fdb].vtep, &before.owner));
+    assert_true(env_hold_find(v, 5, &one) >= 0);
+    env_quiet(v);
+    env_free(v);
+}
+
 /* A restart with another configuration: untagged frames are another VN's, a port may no
  * longer join a VN. What the journal holds of it is not taken back (K9). */
 static void
@@ -360,6 +389,7 @@ main(void)
         cmocka_unit_test(test_number_refused),
         cmocka_unit_test(test_reservation_refused),
         cmocka_unit_test(test_restart_while_it_immigrates_K7),
+        cmocka_unit_test(test_older_owner_while_it_immigrates_E6),
         cmocka_unit_test(test_configuration_changed),
     };
     return cmocka_run_group_tests_name("edge_faults", tests, NULL, NULL);
