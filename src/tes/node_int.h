@@ -57,6 +57,7 @@ struct vm_params { /* what a command says of a VM */
     char vn[VN_NAME_SIZE];
 };
 enum { WAIT_ANSWER = 1, WAIT_TAG = 2, WAIT_JOURNAL = 4 };
+enum { DOUBT = 1, DOUBT_PAUSE = 2 };
 struct vm {
     struct vsiid id;
     struct vm_params par;
@@ -64,7 +65,7 @@ struct vm {
     uint8_t op;          /* enum tns_op in flight */
     uint8_t waits;       /* of the command in flight */
     uint8_t chain;       /* after the answer, suspend again */
-    uint8_t doubt;       /* an answer was not waited for: the edge may know more */
+    uint8_t doubt;       /* what was not waited for: the edge may know more */
     uint8_t retrying;    /* not confirmed by the edge: associate again at the timer */
     uint8_t reason;      /* enum berth_reason of the loss */
     uint8_t follow, wanted;

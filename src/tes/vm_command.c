@@ -135,7 +135,8 @@ static uint8_t
 op_said(const struct vm *v)
 {
     bool paused = v->state == VM_EMIG && v->prev == VM_SUSP;
-    bool may = v->doubt && (v->state == VM_EMIG || v->state == VM_SUSP);
+    bool may = v->doubt & DOUBT_PAUSE ||
+               (v->doubt && (v->state == VM_EMIG || v->state == VM_SUSP));
     return v->op == TNS_RESUME && (v->state == VM_LOST || paused || may) ? TNS_ASSOC
                                                                          : v->op;
 }
@@ -477,7 +478,8 @@ vm_command(struct tes *t, struct vm_command *c)
         return;
     }
     v = vm_at(t, h);
-    v->doubt |= v->waits & WAIT_ANSWER;
+    if (v->waits & WAIT_ANSWER)
+        v->doubt |= v->op == TNS_SUSPEND ? DOUBT_PAUSE : DOUBT;
     if (v->req) {
         t->n.superseded++;
         vm_fail(t, h, "superseded", "a newer command for this VM has taken its place");
@@ -601,7 +603,8 @@ accepted(struct tes *t, uint32_t h, const struct vdp_station_out *ev)
     } else if (v->state == VM_EMIG && v->op == TNS_SUSPEND) {
         v->prev = VM_SUSP; /* A2 */
     }
-    v->doubt = 0;
+    if (v->state != VM_SUSP) /* a pause leaves an emigration as it is (A2) */
+        v->doubt = 0;
     v->wanted = 1;
     v->retrying = 0;
     v->retry_us = 0;

@@ -139,6 +139,37 @@ test_suspended_comes_back_suspended(void **state)
     pair_free(p);
 }
 
+/* A pause takes the place of an emigration that the edge may have begun: what is ok
+ * then is the pause, and of the emigration nothing is known still. A resume could lead
+ * back to the pause (A2); a claim cannot. */
+static void
+test_pause_leaves_the_doubt_A2(void **state)
+{
+    struct pair *p = pair_new(false);
+    (void)state;
+    pair_call(p, ASSOC1);
+    pair_say(p, 7, "{\"cmd\":\"vm emigrate\"," VM1 ",\"phase\":\"commit\"}");
+    pair_say(p, 8, "{\"cmd\":\"vm suspend\"," VM1 "}");
+    pair_run(p, 1000);
+    for (int times = 0; times < 2; times++) {
+        pair_call(p, "{\"cmd\":\"vm suspend\"," VM1 "}");
+        assert_says(p->lines[0], "\"state\":\"suspended\"");
+    }
+    pair_call(p, "{\"cmd\":\"vm resume\"," VM1 "}");
+    assert_says(p->lines[0], "\"state\":\"associated\"");
+    assert_int_equal(p->last.berth.op, BERTH_OP_ASSOC);
+    pair_call(p, "{\"cmd\":\"vm suspend\"," VM1 "}");
+    pair_call(p, "{\"cmd\":\"vm resume\"," VM1 "}");
+    assert_int_equal(p->last.berth.op, BERTH_OP_RESUME);
+    /* both in one breath, and the pause was overtaken as well */
+    pair_say(p, 7, "{\"cmd\":\"vm emigrate\"," VM1 ",\"phase\":\"commit\"}");
+    pair_say(p, 8, "{\"cmd\":\"vm suspend\"," VM1 "}");
+    pair_say(p, 9, "{\"cmd\":\"vm resume\"," VM1 "}");
+    pair_run(p, 1000);
+    assert_int_equal(p->last.berth.op, BERTH_OP_ASSOC);
+    pair_free(p);
+}
+
 /* F4: the VM runs here by a newer number than the command carries. */
 static void
 test_words_of_the_past(void **state)
@@ -201,6 +232,7 @@ main(void)
         cmocka_unit_test(test_moved_stays_away),
         cmocka_unit_test(test_away),
         cmocka_unit_test(test_suspended_comes_back_suspended),
+        cmocka_unit_test(test_pause_leaves_the_doubt_A2),
         cmocka_unit_test(test_words_of_the_past),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
