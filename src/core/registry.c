@@ -135,6 +135,7 @@ registry_new(const struct registry_conf *conf, uint64_t now_us)
     map_init(&r->by_vtep, vtep_eq, r, c->seed + 5);
     map_init(&r->by_keysub, keysub_eq, r, c->seed + 6);
     map_init(&r->by_resv, resv_eq, r, c->seed + 7);
+    reg_gates_init(r);
     reg_talks_open(r);
     r->all = slab_get(&r->vns);
     reg_vn(r, r->all)->rec.deleted = 1; /* nobody may name it */
@@ -151,10 +152,10 @@ registry_free(struct registry *r)
         return;
     for (uint32_t it = 0, h; (h = slab_each(&r->nves, &it));)
         fifo_done(&reg_nve(r, h)->inflight);
-    struct slab *slabs[] = {
-        &r->vns, &r->parts, &r->nves, &r->keysubs, &r->resvs, &r->waits, &r->talks};
+    struct slab *slabs[] = {&r->vns, &r->parts, &r->nves, &r->keysubs, &r->resvs,
+        &r->waits, &r->talks, &r->gates};
     struct map *maps[] = {&r->by_vni, &r->by_name, &r->by_part, &r->by_nve, &r->by_vtep,
-        &r->by_keysub, &r->by_resv, &r->by_talk};
+        &r->by_keysub, &r->by_resv, &r->by_talk, &r->by_gate};
     for (size_t i = 0; i < sizeof slabs / sizeof *slabs; i++)
         slab_done(slabs[i]);
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
@@ -178,7 +179,8 @@ reg_out(struct registry *r, uint8_t type, uint32_t nve)
 bool
 registry_output(struct registry *r, struct registry_out *out)
 {
-    return fifo_pop(&r->out, out) || reg_push(r, out);
+    /* Whoever had nothing to hear may have been the last one that a word waited for. */
+    return fifo_pop(&r->out, out) || reg_push(r, out) || fifo_pop(&r->out, out);
 }
 
 /* ---- start and recovery ---- */
@@ -563,6 +565,9 @@ registry_tick(struct registry *r, uint64_t now_us)
         case REG_T_HWM:
             r->hwm_id = 0;
             reg_hwm_raise(r, r->hwm_want - REG_EPOCH_BLOCK);
+            break;
+        case REG_T_GATE:
+            reg_gate_open(r, ref);
             break;
         }
     }

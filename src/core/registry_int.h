@@ -2,7 +2,8 @@
 /* Inside of core/registry: registry.c (life, sessions, look-up), registry_vn.c (virtual
  * networks), registry_own.c (who owns what: registrations, grants, withdrawals),
  * registry_resv.c (what is reserved), registry_damp.c (who claims in turns), registry_push.c
- * (what each NVE is told), registry_keys.c (keys that it pulled), registry_talkers.c.
+ * (what each NVE is told), registry_gate.c (whom first), registry_keys.c (keys that it
+ * pulled), registry_talkers.c.
  * Handles are slab handles, 0 = none.
  *
  * Every change of an entry or of a membership takes a number from one counter and moves to
@@ -24,12 +25,15 @@ enum reg_sub { REG_SUB_NOT, REG_SUB_ALL, REG_SUB_MEMBERS };
 #define REG_ASKED_N     1024             /* WHO_HAS questions remembered */
 #define REG_SAID_N      16384            /* by handle of a key: a collision ends a claim early */
 #define REG_QUANTUM     64               /* outputs of one NVE before the next one's turn */
+#define REG_GATES       4096             /* keys whose former owner is told first, at a time ... */
+#define REG_GATE_US     20000            /* ... and how long the others wait for it */
 
 #define REG_RESV_KEY    8                /* NVEs that reserve one key at a time */
 #define REG_RESV_SHARE  4                /* an NVE has at most this part of the table */
 #define REG_DAMP_NEVER  255
 enum { ENT_LIVE = 1, ENT_ANCHOR = 2, ENT_ROW = 4,      /* ROW: its epoch stands in the store */
-    ENT_FROZEN = 8 };                    /* claimed in turns (E5) */
+    ENT_FROZEN = 8,                      /* claimed in turns (E5) */
+    ENT_GATED = 16 };                    /* its former owner has not acknowledged */
 struct reg_ent {
     struct key_head key;                 /* dead: key.v6 holds the time of death */
     uint8_t flags, gen;                  /* gen: session of the owner that named it last */
@@ -92,6 +96,7 @@ struct reg_keysub {
     uint32_t vni, nve;
     struct mac mac;                      /* when ip is none */
     uint8_t dirty, owed;                 /* owed: an answer was put off by recovery */
+    uint8_t first;                       /* had the key: told before its gate opens */
     struct ip ip;
     uint32_t dnext, next, prev;
 };
@@ -108,6 +113,11 @@ struct reg_wait {
     uint32_t next, nve, n_left;
     struct mac mac;
     uint64_t epoch, change, stamp;
+};
+struct reg_gate {
+    uint32_t ent, nve;                   /* nve: the former owner */
+    uint64_t seq;                        /* of what it has to acknowledge; 0: not sent yet */
+    struct timer timer;
 };
 struct reg_said {                        /* the last one of a key: by whom, which of all */
     uint32_t ent, nve, n;
@@ -130,7 +140,8 @@ struct reg_asked {
     struct ip ip;
     uint64_t at_us;
 };
-enum reg_timer { REG_T_RECOVER, REG_T_FORGET, REG_T_STALE, REG_T_RESV, REG_T_HWM };
+enum reg_timer { REG_T_RECOVER, REG_T_FORGET, REG_T_STALE, REG_T_RESV, REG_T_HWM,
+    REG_T_GATE };
 
 struct registry {
     struct registry_conf conf;
@@ -139,8 +150,8 @@ struct registry {
     struct timers timers;
     struct timer t_recover, t_forget, t_hwm;
     struct keytab keys;
-    struct slab vns, parts, nves, keysubs, resvs, waits, talks;
-    struct map by_vni, by_name, by_part, by_nve, by_vtep, by_keysub, by_resv, by_talk;
+    struct slab vns, parts, nves, keysubs, resvs, waits, talks, gates;
+    struct map by_vni, by_name, by_part, by_nve, by_vtep, by_keysub, by_resv, by_talk, by_gate;
     uint32_t n_live, n_known_left;
     struct reg_list dead;                /* oldest first */
     uint32_t ready, ready_tail;          /* NVEs */
@@ -230,6 +241,7 @@ uint32_t reg_part_get(struct registry *r, uint32_t vn, uint32_t nve);  /* 0 = fu
 void reg_part_update(struct registry *r, uint32_t part);  /* member or not? */
 void reg_part_unsubscribe(struct registry *r, uint32_t part);
 void reg_ent_changed(struct registry *r, uint32_t ent);   /* number, tail, everybody told */
+void reg_vn_tell(struct registry *r, uint32_t vn);         /* there is something to say */
 void reg_ent_leave(struct registry *r, uint32_t ent);     /* out of its VN's list */
 void reg_snaps_owed(struct registry *r);                  /* recovery has ended */
 void reg_nve_quiet(struct registry *r, uint32_t nve);     /* session gone: nothing in flight */
@@ -239,15 +251,25 @@ void reg_nve_moved(struct registry *r, uint32_t nve);     /* another endpoint: l
 void reg_confirm(struct registry *r, uint32_t ent);       /* REG_CONFIRM now or later */
 bool reg_push(struct registry *r, struct registry_out *out);
 uint64_t reg_push_seq(struct registry *r, uint32_t nve, uint32_t part,
-    uint64_t change);                                     /* in flight from now on */
+    uint64_t change);                                     /* in flight from now on; no part: a gate */
+
+/* registry_gate.c */
+void reg_gates_init(struct registry *r);
+uint32_t reg_gate_find(const struct registry *r, uint32_t ent);   /* 0: none */
+void reg_gate_shut(struct registry *r, uint32_t ent, uint32_t old);  /* taken from `old` */
+void reg_gate_open(struct registry *r, uint32_t gate);
+void reg_gate_sent(struct registry *r, uint32_t gate, uint32_t nve, uint64_t seq);
+void reg_gate_acked(struct registry *r, uint32_t gate, uint32_t nve, uint64_t seq);
 
 /* registry_keys.c */
 void reg_key_touch(struct registry *r, uint32_t vni, const struct mac *mac,
     const struct ip *ip);                                 /* tell who pulled it */
-bool reg_key_sub(struct registry *r, uint32_t nve, uint32_t vni, const struct mac *mac,
-    const struct ip *ip, bool owed);
+uint32_t reg_key_sub(struct registry *r, uint32_t nve, uint32_t vni, const struct mac *mac,
+    const struct ip *ip, bool owed);                      /* 0: full */
 void reg_key_owed(struct registry *r);                    /* the same */
 bool reg_key_push(struct registry *r, uint32_t nve, struct registry_out *out);
+void reg_ips_touch(struct registry *r, uint32_t ent);
+void reg_key_opened(struct registry *r, uint32_t ent);    /* tell who was not told first */
 void reg_keys_quiet(struct registry *r, uint32_t nve);
 
 /* registry_talkers.c */

@@ -100,7 +100,7 @@ keysub_evict(struct registry *r, uint32_t nve)
     r->counters[REGC_EVICTED]++;
 }
 
-bool
+uint32_t
 reg_key_sub(struct registry *r, uint32_t nve, uint32_t vni, const struct mac *mac,
     const struct ip *ip, bool owed)
 {
@@ -110,16 +110,16 @@ reg_key_sub(struct registry *r, uint32_t nve, uint32_t vni, const struct mac *ma
          h = map_next(&r->by_keysub, hash, &k, h)) {
         if (keysub_at(r, h)->nve == nve) {
             keysub_at(r, h)->owed |= owed;
-            return true;
+            return h;
         }
         n_same++;
     }
     if (n_same >= REG_KEY_SUBS)
-        return false;
+        return 0;
     struct reg_nve *n = reg_nve(r, nve);
     if (r->keysubs.pool.n >= r->keysubs.pool.max) {
         if (!n->key_subs)
-            return false;
+            return 0;
         keysub_evict(r, nve);
     }
     uint32_t h = slab_get(&r->keysubs);
@@ -137,7 +137,7 @@ reg_key_sub(struct registry *r, uint32_t nve, uint32_t vni, const struct mac *ma
     n->key_subs_tail = h;
     n->n_key_subs++;
     map_add(&r->by_keysub, hash, h);
-    return true;
+    return h;
 }
 
 void
@@ -151,6 +151,32 @@ reg_key_touch(
     for (uint32_t h = map_find(&r->by_keysub, hash, &k); h;
          h = map_next(&r->by_keysub, hash, &k, h))
         keysub_dirty(r, h);
+}
+
+void
+reg_ips_touch(struct registry *r, uint32_t ent)
+{
+    struct mapping_rec rec;
+    if (r->by_keysub.n == 0)
+        return;
+    keytab_rec(&r->keys, ent, &rec);
+    for (uint32_t i = 0; i < rec.n_ips; i++)
+        reg_key_touch(r, rec.vni, NULL, &rec.ips[i]);
+}
+
+void
+reg_key_opened(struct registry *r, uint32_t ent)
+{
+    const struct key_head *key = &reg_ent(r, ent)->key;
+    struct keysub_key k = keysub_key_of(key->vni, &key->mac, NULL);
+    uint32_t hash = map_hash(&r->by_keysub, &k, sizeof k);
+    for (uint32_t h = map_find(&r->by_keysub, hash, &k); h;
+         h = map_next(&r->by_keysub, hash, &k, h)) {
+        if (!keysub_at(r, h)->first)
+            keysub_dirty(r, h);
+        keysub_at(r, h)->first = 0;
+    }
+    reg_ips_touch(r, ent);
 }
 
 void
@@ -173,19 +199,28 @@ reg_keys_quiet(struct registry *r, uint32_t nve)
         keysub_free(r, n->key_subs);
 }
 
+/* Behind a shut gate nobody but who had the key hears of it; the gate tells the others
+ * when it opens. */
 bool
 reg_key_push(struct registry *r, uint32_t nve, struct registry_out *o)
 {
     struct reg_nve *n = reg_nve(r, nve);
-    uint32_t h = n->dirty;
-    if (!h)
-        return false;
-    struct reg_keysub *s = keysub_at(r, h);
-    n->dirty = s->dnext;
-    if (!n->dirty)
-        n->dirty_tail = 0;
-    s->dirty = s->owed = 0;
-    const struct mac *mac = ip_is_none(&s->ip) ? &s->mac : NULL;
+    struct reg_keysub *s;
+    const struct mac *mac;
+    uint32_t h, gate;
+    do {
+        if (!(h = n->dirty))
+            return false;
+        s = keysub_at(r, h);
+        n->dirty = s->dnext;
+        if (!n->dirty)
+            n->dirty_tail = 0;
+        s->dirty = 0;
+        mac = ip_is_none(&s->ip) ? &s->mac : NULL;
+        gate = reg_gate_find(r, mac ? keytab_find(&r->keys, s->vni, mac)
+                                    : keytab_holder(&r->keys, s->vni, &s->ip));
+    } while (gate && !s->first);
+    s->owed = 0;
     *o = (struct registry_out){.nve = nve};
     if (registry_peek(r, s->vni, mac, &s->ip, &o->rec, NULL) == REG_FOUND) {
         o->type = REG_NOTIFY;
@@ -196,7 +231,8 @@ reg_key_push(struct registry *r, uint32_t nve, struct registry_out *o)
         o->rec.n_ips = ip_is_none(&s->ip) ? 0 : 1;
         o->hold_us = r->conf.negative_us;
     }
-    o->seq = reg_push_seq(r, nve, 0, 0);
+    o->seq = reg_push_seq(r, nve, 0, gate);
+    reg_gate_sent(r, gate, nve, o->seq);
     r->counters[REGC_NOTIFIES]++;
     return true;
 }

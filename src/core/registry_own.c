@@ -209,17 +209,6 @@ ips_replace(struct registry *r, uint32_t h, const struct mapping_rec *rec)
     return changed;
 }
 
-static void
-ips_touch(struct registry *r, uint32_t h)
-{
-    struct mapping_rec rec;
-    if (r->by_keysub.n == 0)
-        return;
-    keytab_rec(&r->keys, h, &rec);
-    for (uint32_t i = 0; i < rec.n_ips; i++)
-        reg_key_touch(r, rec.vni, NULL, &rec.ips[i]);
-}
-
 void
 reg_kill(struct registry *r, uint32_t h)
 {
@@ -231,6 +220,7 @@ reg_kill(struct registry *r, uint32_t h)
     reg_damp_killed(en);
     r->n_live--;
     store_epoch(r, en, en->epoch);
+    reg_gate_open(r, reg_gate_find(r, h));
     reg_ent_changed(r, h);
     /* May let the part go, but not the VN: the entry stands in it. */
     reg_part_update(r, owner_unlink(r, h));
@@ -393,7 +383,7 @@ register_apply(
     count_families(r, h, 1);
     if (old &&
         old != nve) /* the old owner is told, subscribed or not: it relays (D1) */
-        reg_key_sub(r, old, rec->vni, &rec->mac, NULL, false);
+        reg_gate_shut(r, h, old);
     if (changed) {
         if (old != nve) {
             uint32_t left = old ? owner_unlink(r, h) : 0;
@@ -402,7 +392,7 @@ register_apply(
                 reg_part_update(r, left);
         }
         reg_ent_changed(r, h);
-        ips_touch(r, h);
+        reg_ips_touch(r, h);
     }
     for (uint32_t v = reg_resv_find(r, rec->vni, &rec->mac), next; v; v = next) {
         next = reg_resv(r, v)->next;

@@ -78,9 +78,10 @@ work_remove(struct registry *r, uint32_t h)
 
 /* ---- the VN's lists of entries and of parts, in order of change ---- */
 
-static void
-vn_tell(struct registry *r, struct reg_vn *v)
+void
+reg_vn_tell(struct registry *r, uint32_t vn)
 {
+    struct reg_vn *v = reg_vn(r, vn);
     if (v->n_subs == 0)
         return;
     for (uint32_t h = v->parts.head; h; h = reg_part(r, h)->next)
@@ -173,7 +174,8 @@ void
 reg_ent_changed(struct registry *r, uint32_t h)
 {
     struct reg_ent *en = reg_ent(r, h);
-    struct reg_vn *v = reg_vn(r, reg_vn_find(r, en->key.vni));
+    uint32_t vn = reg_vn_find(r, en->key.vni);
+    struct reg_vn *v = reg_vn(r, vn);
     if (en->change)
         ent_unlink(r, v, h);
     en->change = ++r->change;
@@ -183,7 +185,7 @@ reg_ent_changed(struct registry *r, uint32_t h)
     else
         v->ents.head = h;
     v->ents.tail = h;
-    vn_tell(r, v);
+    reg_vn_tell(r, vn);
     reg_key_touch(r, en->key.vni, &en->key.mac, NULL);
 }
 
@@ -295,7 +297,7 @@ reg_part_update(struct registry *r, uint32_t h)
         p->member = member;
         part_unlink(r, v, h);
         part_link(r, v, h);
-        vn_tell(r, v);
+        reg_vn_tell(r, vn);
     }
     if (!member) {
         vn_sweep_parts(r, v, 0);
@@ -412,6 +414,8 @@ registry_ack(struct registry *r, uint32_t nve, uint64_t seq, uint64_t now_us)
     while ((head = fifo_peek(&n->inflight)) && head->seq <= seq) {
         struct reg_inflight f;
         fifo_pop(&n->inflight, &f);
+        if (!f.part && f.change)
+            reg_gate_acked(r, (uint32_t)f.change, nve, f.seq);
         if (!f.part || !(r->parts.live[f.part / 8] & 1u << f.part % 8))
             continue;
         struct reg_part *p = reg_part(r, f.part);
@@ -595,6 +599,8 @@ push_entry(struct registry *r, uint32_t h, struct registry_out *o)
         if (!next)
             break;
         struct reg_ent *en = reg_ent(r, next);
+        if (en->flags & ENT_GATED && p->snap == SNAP_NO)
+            break; /* its former owner first; a snapshot tells what is */
         p->at = next;
         p->sent = en->change;
         en->flags |= ENT_ANCHOR;
@@ -629,7 +635,8 @@ push_part(struct registry *r, uint32_t h, struct registry_out *o)
     } else if (push_member(r, h, o) || push_entry(r, h, o)) {
         return true;
     } else if (p->snap == SNAP_RUNS && !r->recovering) {
-        p->snap = SNAP_NO; /* before, what an NVE has not said again is not gone (F13) */
+        p->snap =
+            SNAP_NO; /* before, what an NVE has not said again is not gone (F13) */
     } else {
         return false;
     }

@@ -206,6 +206,168 @@ test_talkers(void **state)
     assert_int_equal(sum, 4 + 6 * 3 + 1);
 }
 
+/* ---- a key that goes from one NVE to another ---- */
+
+static const struct mapping_rec *
+seen(uint32_t nve)
+{
+    return &S[nve].keys[1].rec;
+}
+
+static bool
+knows(uint32_t nve, uint32_t owner)
+{
+    struct ip v = vtep_n(owner);
+    return S[nve].keys[1].live && ip_equal(&seen(nve)->owner, &v);
+}
+
+/* NVE 1 has key 1 of VN 0; 2 and 3 subscribe, 4 has pulled its MAC, 5 its address. */
+static void
+one_key(void)
+{
+    struct mapping_rec r = rec_n(0, 1, 0), found;
+    uint32_t owner;
+    reg(1, r, true);
+    subscribe(2, 0);
+    subscribe(3, 0);
+    registry_lookup(R, S[4].nve, r.vni, &r.mac, NULL, &found, &owner, now);
+    registry_lookup(R, S[5].nve, r.vni, NULL, &r.ips[0], &found, &owner, now);
+    run();
+    assert_true(knows(2, 1) && knows(3, 1));
+}
+
+static void
+take(uint32_t nve)
+{
+    struct mapping_rec r = rec_n(0, 1, 0);
+    registry_register(R, S[nve].nve, 5, &r, true, false, now);
+    run_some(UINT32_MAX, false);
+}
+
+static void
+heard(uint32_t nve)
+{
+    registry_ack(R, S[nve].nve, S[nve].seq, now);
+    run_some(UINT32_MAX, false);
+}
+
+static void
+test_former_owner_first(void **state)
+{
+    (void)state;
+    one_key();
+    uint32_t others = S[4].n_notify + S[5].n_notify;
+    take(2);
+    assert_true(knows(1, 2) && knows(3, 1));
+    assert_int_equal(S[4].n_notify + S[5].n_notify, others);
+    assert_int_equal(registry_deadline(R), now + 20000);
+    assert_true(view(1).unconfirmed);
+    heard(3); /* not its word that is waited for */
+    assert_true(knows(3, 1));
+    /* Another key of the VN waits its turn behind it; a snapshot does not. */
+    struct mapping_rec fresh = rec_n(0, 2, 0);
+    registry_register(R, S[2].nve, 0, &fresh, true, false, now);
+    subscribe(6, 0);
+    run_some(UINT32_MAX, false);
+    assert_true(knows(6, 2) && S[6].complete[0] && knows(3, 1));
+    assert_false(S[3].keys[2].live);
+    uint32_t confirms = S[2].n_confirm, once = S[1].n_notify;
+    heard(6);
+    heard(1);
+    assert_true(knows(3, 2) && knows(4, 2) && knows(5, 2) && S[3].keys[2].live);
+    assert_int_equal(S[1].n_notify, once); /* it has been told */
+    assert_int_equal(S[4].n_notify + S[5].n_notify, others + 2);
+    assert_true(registry_deadline(R) > now + 20000);
+    assert_int_equal(S[2].n_confirm, confirms);
+    heard(3); /* not before all the others have it */
+    assert_int_equal(S[2].n_confirm, confirms + 1);
+    assert_int_equal(S[2].confirmed.epoch, seen(3)->epoch);
+    check_sub(3, true);
+    check_sub(6, true);
+}
+
+static void
+test_former_owner_late(void **state)
+{
+    (void)state;
+    one_key();
+    registry_nve_blocked(R, S[1].nve, true);
+    take(2);
+    now += 19999;
+    registry_tick(R, now);
+    run_some(UINT32_MAX, false);
+    assert_true(knows(3, 1));
+    now += 1;
+    registry_tick(R, now);
+    run_some(UINT32_MAX, false);
+    assert_true(knows(3, 2) && knows(4, 2) && knows(5, 2));
+    registry_nve_blocked(R, S[1].nve, false);
+    run();
+    assert_true(knows(1, 2));
+    /* Gone: its session is not waited for, nor a fresh key or a refresh. */
+    registry_nve_down(R, S[2].nve, now);
+    S[2].nve = 0;
+    take(1);
+    assert_true(knows(3, 1));
+    struct mapping_rec r = *seen(3);
+    r.n_ips = 1;
+    registry_register(R, S[1].nve, 0, &r, false, false, now);
+    run_some(UINT32_MAX, false);
+    assert_int_equal(seen(3)->n_ips, 1);
+    /* Its session ends while it is waited for: the bound stands. */
+    run();
+    take(4);
+    assert_true(knows(3, 1));
+    registry_nve_bye(R, S[1].nve, now);
+    S[1].nve = 0;
+    now += 20000;
+    registry_tick(R, now);
+    run_some(UINT32_MAX, false);
+    assert_true(knows(3, 4));
+}
+
+/* 1 -> 2 -> 6, -> 1: who had it hears each; the others the last one, within the first
+ * bound. */
+static void
+test_former_owner_superseded(void **state)
+{
+    (void)state;
+    one_key();
+    take(2);
+    uint64_t old = S[1].seq;
+    now += 15000;
+    uint32_t n = S[3].n_notify;
+    take(6);
+    assert_true(knows(1, 6) && knows(2, 6) && knows(3, 1));
+    registry_ack(R, S[1].nve, old, now); /* of the first move */
+    heard(1);
+    assert_true(knows(3, 1));
+    heard(2);
+    assert_true(knows(3, 6));
+    assert_int_equal(S[3].n_notify, n + 1);
+    run();
+    take(2);
+    now += 15000;
+    take(1);
+    assert_true(knows(6, 1) && knows(3, 6));
+    now += 5000;
+    registry_tick(R, now);
+    run_some(UINT32_MAX, false);
+    assert_true(knows(3, 1));
+    run();
+    /* Withdrawn meanwhile: told at once, once. */
+    take(2);
+    n = S[3].n_notify;
+    struct mapping_rec r = view(1).rec;
+    registry_withdraw(R, S[2].nve, 0, &r, now);
+    run_some(UINT32_MAX, false);
+    assert_false(S[3].keys[1].live);
+    assert_int_equal(S[3].n_notify, n + 1);
+    run();
+    for (uint32_t i = 1; i <= N_NVE; i++)
+        check_sub(i, true);
+}
+
 /* Whatever happens, a subscriber that applied its stream to the end knows the table. */
 static void
 test_property_stream(void **state)
@@ -305,6 +467,9 @@ main(void)
         T(test_stream),
         T(test_confirm),
         T(test_pull),
+        T(test_former_owner_first),
+        T(test_former_owner_late),
+        T(test_former_owner_superseded),
         T(test_talkers),
         T(test_property_stream),
     };
