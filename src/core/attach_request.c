@@ -153,15 +153,16 @@ done(struct edge *e, uint32_t txn, uint8_t code, const char *reason)
 }
 
 /* A sign of life: nothing changes but the timer (and whom notices go to). A plain
- * station whose VM has moved away did not heed the notice: ok would say that the VM is
- * here (K3).
+ * station whose VM has moved away did not heed the notice, and one that prepares to let
+ * it go did not hear of it: ok would say that the VM is here (K3, F9).
  */
 static void
 refresh(struct edge *e, uint32_t txn)
 {
     struct txn *x = txn_at(e, txn);
     struct att *a = att_at(e, x->att);
-    bool lost = a->state == ATT_EMIG && a->flags & ATT_LOST && !x->rq.berth_station;
+    bool lost = a->state == ATT_EMIG && a->flags & ATT_LOST &&
+                (!x->rq.berth_station || x->event == ATT_EV_EMIG_PREPARE);
     a->cookie = x->rq.cookie;
     if (x->rq.idle_us)
         a->idle_ms = (uint32_t)(x->rq.idle_us / 1000);

@@ -417,6 +417,22 @@ test_one_phase_waits_for_its_tag_F20(void **state)
     }
 }
 
+/* An agent that was away when its VM was lost, and an edge that was as well: what the
+ * agent repeats says that the VM runs here. The word that it has gone is always good. */
+static void
+test_prepares_what_is_lost_F9(void **state)
+{
+    (void)state;
+    struct rig *g = rig_new();
+    RIG_OK(g, L, 1, TNS_EMIGRATE_PREPARE);
+    RIG_OK(g, M, 1, TNS_ASSOC);
+    assert_int_equal(rig_state(g, L, 1), ATT_EMIG);
+    assert_int_equal(rig_ask(g, L, 1, TNS_EMIGRATE_PREPARE, NULL), TNS_MOVED);
+    RIG_OK(g, L, 1, TNS_EMIGRATE_COMMIT);
+    RIG_OK(g, L, 1, TNS_KEEPALIVE);
+    rig_free(g);
+}
+
 /* The authority has forgotten who owns what: the edges forward on, and say it again
  * with the numbers that they have. */
 static void
@@ -500,6 +516,7 @@ main(void)
         cmocka_unit_test(test_number_never_taken_leaves_no_tombstone_F10),
         cmocka_unit_test(test_drain_where_nobody_owns_F7),
         cmocka_unit_test(test_one_phase_waits_for_its_tag_F20),
+        cmocka_unit_test(test_prepares_what_is_lost_F9),
         cmocka_unit_test(test_authority_that_forgot_F13),
         cmocka_unit_test(test_claim_outlives_its_session_F14),
     };
