@@ -197,8 +197,9 @@ entry_publish(struct edge *e, uint32_t h, bool refresh)
     o->u.reg.refresh = refresh && !want; /* what was never granted is a claim still */
 }
 
-/* The same to whoever asks us: a number of our own that was not granted may never be,
- * and whoever took it for ours would keep it against the older one of the owner. */
+/* The same to whoever asks us: a number of our own that was not granted, or that the
+ * authority has not taken, may never be, and whoever took it for ours would keep it
+ * against the older one of the owner. */
 bool
 attach_owns(const struct edge *e, uint32_t h, struct mapping_rec *rec)
 {
@@ -209,7 +210,7 @@ attach_owns(const struct edge *e, uint32_t h, struct mapping_rec *rec)
         rec->migration_id = was->migration_id;
         return !was->want;
     }
-    return !txn_comes(e, h) && !(n->flags & ENTRY_WANT);
+    return !txn_comes(e, h) && !(n->flags & ENTRY_WANT) && !n->unheard;
 }
 
 /* ---- what it answers ---- */

@@ -241,7 +241,12 @@ judge(struct world *w, struct mover *m)
     uint32_t asleep = 0;
     /* Where nobody tells the old edge in time, the update does. */
     uint64_t by_update = m->active_us + 5 * w->sc->slow_us + 20 * MS,
-             known_us = m->told_us && m->told_us < by_update ? m->told_us : by_update;
+             told_us = m->told_us;
+    /* A commit that the update overtakes is answered by the agent, which has heard of
+     * it; the edge's data plane is a moment behind. */
+    if (m->active_us && m->active_us <= told_us)
+        told_us += 5 * w->sc->slow_us;
+    uint64_t known_us = told_us && told_us < by_update ? told_us : by_update;
     for (uint32_t s = m->first; m->strict && m->first && s <= m->last && !w->failed;
          s++) {
         const struct flight *f = &w->flights[s];
