@@ -291,6 +291,7 @@ test_restart_while_it_immigrates_K7(void **state)
         env_quiet(v);
         env_restart(v);
         env_run(v);
+        assert_true(mapping_epoch(v->e, 5, &one) < reserved); /* it is nobody's yet */
         edge_map_set(v->e, &rec, 0, v->now);
         env_snapshots(v);
     }
