@@ -205,6 +205,7 @@ txn_told(struct edge *e, uint32_t h)
     if (!a->untold)
         return;
     a->untold = 0;
+    timers_clear(&e->timers, &a->hold); /* another claim may follow at once */
     att_move(e, h);
 }
 
@@ -299,8 +300,8 @@ give_back(struct edge *e, const struct txn *x, uint32_t h)
         entry_publish(e, t, false);
         return;
     }
-    if (x->reg_status) /* its number is nobody's, and no reason to refuse an older one
-                        */
+    /* Its number is nobody's, and no reason to refuse an older one. */
+    if (x->reg_status)
         mapping_local_back(e, n->vni, &n->mac, h, 0, 0);
     if (!(n->flags & ENTRY_TOOK) || !e->session_up)
         return;
@@ -442,9 +443,9 @@ publish_all(struct edge *e, uint32_t txn)
         if (!plan->claim)
             continue;
         entry_publish(e, h, false);
+        /* Another claim came while the data plane worked. */
         if (!entry_resident(e, h)) {
-            x->reg_status =
-                -ESTALE; /* another claim came while the data plane worked */
+            x->reg_status = -ESTALE;
             continue;
         }
         if (!(n->flags & ENTRY_PUBLISHED)) {
