@@ -3,29 +3,7 @@
  * there yet, come out in order where the FDB says by then, at a rate, as super-frames,
  * and over the life of the driver. */
 #include <pthread.h>
-#include "nve_pair.h"
-#include "test_host.h"
-
-static struct loop *loop;
-static struct mac C;
-
-static int
-hold_setup(void **state)
-{
-    loop = make_loop();
-    a.conf.loop = b.conf.loop = loop;
-    C = mac_n(3);
-    return setup(state);
-}
-
-static int
-hold_teardown(void **state)
-{
-    int rc = teardown(state);
-
-    loop_free(loop);
-    return rc;
-}
+#include "hold_pair.h"
 
 static void
 hold_set(struct nve *n, struct mac mac, uint32_t frames)
@@ -40,19 +18,6 @@ hold_del(struct nve *n, struct mac mac, bool drain)
 {
     go(n);
     OP(n->dp, DP_HOLD_DEL, hold, .vni = VN, .mac = mac, .drain = drain);
-}
-
-static struct dp_bpf_hold
-view(struct nve *n, struct mac mac)
-{
-    struct dp_bpf_hold v;
-    uint32_t it = 0;
-
-    while (dp_bpf_holds(n->dp, &it, &v))
-        if (mac_equal(&v.mac, &mac))
-            return v;
-    memset(&v, 0, sizeof(v));
-    return v;
 }
 
 static uint64_t

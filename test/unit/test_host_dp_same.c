@@ -2,44 +2,9 @@
 /* A held frame leaves as one that never waited: octets, tag and its priority, what is
  * left to offloading, the outer header where it goes on into the overlay. Frame by
  * frame, with real devices; and what hosts may forge. */
-#include "nve_pair.h"
-#include "test_host.h"
+#include "hold_pair.h"
 #include <linux/virtio_net.h>
 #include <netinet/in.h>
-
-static struct loop *loop;
-static struct mac C;
-
-static int
-same_setup(void **state)
-{
-    loop = make_loop();
-    a.conf.loop = b.conf.loop = loop;
-    C = mac_n(3);
-    return setup(state);
-}
-
-static int
-same_teardown(void **state)
-{
-    int rc = teardown(state);
-
-    loop_free(loop);
-    return rc;
-}
-
-static struct dp_bpf_hold
-view(struct nve *n, struct mac mac)
-{
-    struct dp_bpf_hold v;
-    uint32_t it = 0;
-
-    while (dp_bpf_holds(n->dp, &it, &v))
-        if (mac_equal(&v.mac, &mac))
-            return v;
-    memset(&v, 0, sizeof(v));
-    return v;
-}
 
 static void
 hold(struct nve *n, uint32_t vni, struct mac mac)
@@ -229,7 +194,7 @@ test_offload(void **state)
         {"... over IPv6",           40000, IPPROTO_TCP, 1, VIRTIO_NET_HDR_GSO_TCPV6, 1400},
         {"... with CWR",            40000, IPPROTO_TCP, 0,
          VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN,                          1400},
-        {"... a large one", 65400, IPPROTO_TCP, 0, VIRTIO_NET_HDR_GSO_TCPV4, 1400},
+        {"... a large one",         65400, IPPROTO_TCP, 0, VIRTIO_NET_HDR_GSO_TCPV4, 1400},
         {"UDP super-frame",         30000, IPPROTO_UDP, 0, 5,                        1400},
         {"... over IPv6",           30000, IPPROTO_UDP, 1, 5,                        1400},
     };
@@ -511,5 +476,5 @@ main(void)
         cmocka_unit_test(test_local_ecn),
     };
     return cmocka_run_group_tests_name(
-        "host_dp_same", tests, same_setup, same_teardown);
+        "host_dp_same", tests, hold_setup, hold_teardown);
 }
